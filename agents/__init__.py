@@ -1,0 +1,1 @@
+"""Ready-made agents. They import the public `mesh` and nothing beneath it."""

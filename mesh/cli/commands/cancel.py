@@ -1,0 +1,118 @@
+"""`mesh cancel`: ends a workflow in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mesh.cli.failures import CommandError, Exit, timed_out
+from mesh.cli.options import Session, command
+from mesh.errors import UsageError
+
+if TYPE_CHECKING:
+    from mesh.cli.reading import AuditReader
+    from mesh.cli.story import Chronicle
+    from mesh.core.facts import SupervisionTaken
+
+EXAMPLES = """
+mesh cancel 3-8f2c --because "ordered twice"
+"""
+REPEAT_S = 2.0
+"""Asked again if nothing is heard: the supervisor may just have changed."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "cancel", examples=EXAMPLES)(cancel)
+
+
+def cancel(
+    session: Session,
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW")],
+    because: Annotated[str, typer.Option(help="Why, in words; it stands in the log.")],
+) -> None:
+    """End a workflow in order.
+
+    Its workers stop, what was spent stays spent, and the log says who wanted it and why. Waits for
+    the end, for at most --timeout. Exit code 6 if it had ended otherwise by then.
+    """
+    if not because.strip():
+        raise UsageError("--because: say why; it stands in the log")
+    session.run(_cancel(session, workflow, because.strip()))
+
+
+async def _cancel(session: Session, name: str, because: str) -> None:
+    import asyncio
+
+    from mesh.cli.reading import AuditReader, connected
+
+    config, out = session.config(), session.out
+    async with connected(config, out, writes=True) as log:
+        reader = AuditReader(log, config, out)
+        async with out.waiting(reader.progress):
+            workflow = await reader.find(name)
+        try:
+            async with asyncio.timeout(config.timeout_s), out.waiting(f"ending {workflow}"):
+                chronicle = await _until_ended(reader, workflow, because)
+        except TimeoutError:
+            raise timed_out(
+                f"{workflow} has not ended within {config.timeout_s:g} s: is its supervisor alive? "
+                f"`mesh trace {workflow}` shows what is open"
+            ) from None
+    _tell(session, chronicle)
+
+
+async def _until_ended(reader: AuditReader, workflow: str, because: str) -> Chronicle:
+    """Ask the supervisor, and read, until the workflow has ended."""
+    import asyncio
+
+    while True:
+        chronicle = await reader.chronicle(workflow)
+        if chronicle.ended:
+            return chronicle
+        taken = await reader.supervisor(chronicle)
+        if taken is not None:
+            _ask(reader, workflow, because, taken)
+        await asyncio.sleep(REPEAT_S)
+        reader.forget_ends()
+
+
+def _ask(reader: AuditReader, workflow: str, because: str, taken: SupervisionTaken) -> None:
+    import os
+    import pwd
+
+    from mesh.core.messages import Cancel, Envelope
+    from mesh.core.values import Holder, Inbox
+    from mesh.ports import Place
+    from mesh.wire.messages import encode_envelope
+
+    person = pwd.getpwuid(os.getuid()).pw_name
+    content = Cancel(workflow=workflow, task=workflow, award=-1, because=because, person=person)
+    envelope = Envelope(
+        to=taken.by,
+        sender=Holder(f"mesh-cancel.{person}", 0),
+        sender_inbox=Inbox("", 0),
+        content=content,
+    )
+    place = Place(taken.inbox.topic, taken.inbox.partition)
+    reader.log.append(place, taken.by.instance.encode(), encode_envelope(envelope))
+
+
+def _tell(session: Session, chronicle: Chronicle) -> None:
+    from mesh.cli import shapes
+    from mesh.cli.story import tell
+    from mesh.core.ids import audit_partition_of
+
+    story = tell(chronicle, audit_partition_of(chronicle.workflow))
+    assert story is not None, "it has ended, so it was opened"
+    root = story.root
+    shape = {
+        "workflow": story.workflow,
+        "status": root.status,
+        "reason": root.reason,
+        "cost": shapes.amount(root.cost),
+    }
+    session.out.data(shape, lambda: f"{story.workflow} {root.status}")
+    if root.status != "cancelled":
+        raise CommandError(f"{story.workflow} had ended already: {root.status}", Exit.FAILED)

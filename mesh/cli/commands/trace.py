@@ -1,0 +1,49 @@
+"""`mesh trace`: the tree of a workflow."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mesh.cli.failures import not_found
+from mesh.cli.options import Session, command
+
+EXAMPLES = """
+mesh trace                    the workflow that was submitted last
+mesh trace 3-8f2c             by the beginning of its id, or of one of its tasks'
+mesh trace 3-8f2c -o wide     with every award, coordinates and evidence
+mesh trace 3-8f2c -o json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "trace", examples=EXAMPLES)(trace)
+
+
+def trace(
+    session: Session,
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", show_default="the latest")] = "",
+) -> None:
+    """Show who did what in a workflow: durations, cost, bids, decisions, what was tried again."""
+    session.run(_trace(session, workflow))
+
+
+async def _trace(session: Session, name: str) -> None:
+    from mesh.cli import shapes
+    from mesh.cli.picture import picture
+    from mesh.cli.reading import AuditReader, connected
+    from mesh.cli.story import tell
+    from mesh.core.ids import audit_partition_of
+
+    config, out = session.config(), session.out
+    async with connected(config, out) as log:
+        reader = AuditReader(log, config, out)
+        async with out.waiting(reader.progress):
+            workflow = await reader.find(name) if name else await reader.latest()
+            chronicle = await reader.chronicle(workflow)
+    story = tell(chronicle, audit_partition_of(workflow))
+    if story is None:
+        raise not_found(f"no record opens workflow {workflow}: the log's beginning may be gone")
+    out.data(shapes.story(story), lambda: picture(story, wide=out.is_wide))

@@ -1,0 +1,66 @@
+"""`mesh why`: recomputes from the log why a task went as it did."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mesh.cli.failures import CommandError, Exit
+from mesh.cli.options import Session, command
+
+EXAMPLES = """
+mesh why 3-8f2c               a task, or a workflow's root task, by the beginning of its id
+mesh why 3-8f2c --all         every task of that workflow
+mesh why 3-8f2c -o json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "why", examples=EXAMPLES)(why)
+
+
+def why(
+    session: Session,
+    task: Annotated[str, typer.Argument(metavar="TASK", show_default="the latest workflow")] = "",
+    every: Annotated[
+        bool, typer.Option("--all", help="Every task of the workflow, not this one alone.")
+    ] = False,
+) -> None:
+    """Tell why a worker got a task, and why a step, a result or a budget was refused.
+
+    Each award is decided again from the figures in the log, each refusal names the rule, the
+    figures and its coordinates (audit partition and offset). Exit code 5 if an award does not
+    follow from its figures.
+    """
+    session.run(_why(session, task, every=every))
+
+
+async def _why(session: Session, name: str, *, every: bool) -> None:
+    from rich.console import Group
+
+    from mesh.cli import shapes
+    from mesh.cli.picture import reasons
+    from mesh.cli.reading import AuditReader, connected
+    from mesh.cli.reasons import explain
+    from mesh.core.ids import audit_partition_of
+
+    config, out = session.config(), session.out
+    async with connected(config, out) as log:
+        reader = AuditReader(log, config, out)
+        async with out.waiting(reader.progress):
+            workflow = await reader.find(name) if name else await reader.latest()
+            chronicle = await reader.chronicle(workflow)
+    partition = audit_partition_of(workflow)
+    tasks = list(chronicle.states) if every else [reader.task_of(name or workflow, chronicle)]
+    found = [explain(chronicle, task, partition) for task in tasks]
+    told = [one for one in found if one is not None]
+    shape = [shapes.explanation(one) for one in told]
+    out.data(shape if every else shape[0], lambda: Group(*map(reasons, told)))
+    wrong = [one.task for one in told if not one.agrees]
+    if wrong:
+        raise CommandError(
+            f"{len(wrong)} awards do not follow from their figures: {', '.join(wrong)}",
+            Exit.NOT_VERIFIED,
+        )

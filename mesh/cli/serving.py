@@ -1,0 +1,215 @@
+"""Runs the agents of one process until it is told to stop: what `mesh run` does.
+
+It starts, serves its health, and waits for a signal, then drains within a limit. A connection that
+fails for good ends this incarnation; the next begins after a pause that grows, for a broker that is
+away comes back. Only the very first start gives up, so that a wrong address is told at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from mesh.cli.health import EXPOSITION, Answer, HealthServer, Sample, exposition
+from mesh.errors import TransportError
+
+if TYPE_CHECKING:
+    from mesh.config import Config
+    from mesh.runtime.agent import Agent
+    from mesh.runtime.process import Process
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+OFF = "off"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """How to run: `drain_s` is the limit of a drain, `health` an address, or "off".
+
+    `told` hears what a person may want to know, `ready` that the agents take work.
+    """
+
+    drain_s: float
+    health: str
+    told: Callable[[str], None]
+    ready: Callable[[], None]
+
+
+class Server:
+    """Mutable: one process through its incarnations."""
+
+    def __init__(self, config: Config, agents: Sequence[Agent], serving: Serving) -> None:
+        self.config = config
+        self.agents = agents
+        self.serving = serving
+        self.stop = asyncio.Event()
+        self.process: Process | None = None
+        self.starts = 0
+        self._began = time.monotonic()
+
+    async def run(self) -> bool:
+        """Run until `stop` is set; tell whether the drain finished everything.
+
+        Raises:
+            MeshError: The first start failed.
+        """
+        health = HealthServer(
+            {"/healthz": self.healthz, "/readyz": self.readyz, "/metrics": self.metrics}
+        )
+        if self.serving.health != OFF:
+            await health.start(self.serving.health)
+        try:
+            return await self._incarnations(health.address)
+        finally:
+            await health.close()
+
+    async def _incarnations(self, address: str) -> bool:
+        from mesh.bootstrap import process
+
+        pause_s = FIRST_PAUSE_S
+        while True:
+            self.process = process(self.config, self.agents)
+            try:
+                await self._start(self.process, address)
+            except TransportError as error:
+                await self.process.close()
+                if self.starts == 0:
+                    raise
+                _log.warning("starting again in %.1f s: %s", pause_s, error)
+            else:
+                pause_s = FIRST_PAUSE_S
+                if await self._until_over(self.process):
+                    return await self._drain(self.process)
+                await self.process.close()
+            if await self._stopped_within(pause_s):
+                return True
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _start(self, process: Process, address: str) -> None:
+        await process.start()
+        self.starts += 1
+        names = ", ".join(agent.name for agent in self.agents)
+        where = f"; health at http://{address}/healthz" if address else ""
+        self.serving.told(f"{names} in mesh {self.config.mesh} at {self.config.bootstrap}{where}")
+        self.serving.ready()
+
+    async def _until_over(self, process: Process) -> bool:
+        """Wait; tell whether it was the stop, and not the end of this incarnation."""
+        assert process.failed is not None, "it was started"
+        stopped = asyncio.create_task(self.stop.wait())
+        either: set[asyncio.Future[Any]] = {stopped, process.failed}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        return self.stop.is_set()
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self.stop.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _drain(self, process: Process) -> bool:
+        self.serving.told(f"draining, for at most {self.serving.drain_s:g} s")
+        if await process.drain(self.serving.drain_s):
+            return True
+        left = sum(instance.node.load for instance in process.instances)
+        self.serving.told(f"{left} tasks were not finished; others go on from their journals")
+        return False
+
+    # --- pages ----------------------------------------------------------------------------------
+
+    def healthz(self) -> Answer:
+        """Answer whether the process lives: it does, if its loop can say so."""
+        return Answer(HTTPStatus.OK, "alive\n")
+
+    def readyz(self) -> Answer:
+        """Answer whether its agents take work."""
+        if self.process is not None and self.process.ready and not self.stop.is_set():
+            return Answer(HTTPStatus.OK, "ready\n")
+        why = "draining" if self.stop.is_set() else "not connected"
+        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}\n")
+
+    def metrics(self) -> Answer:
+        """Answer what is counted."""
+        return Answer(HTTPStatus.OK, exposition(self._samples()), EXPOSITION)
+
+    def _samples(self) -> Iterator[Sample]:
+        instances = self.process.instances if self.process is not None else []
+        mesh = {"mesh": self.config.mesh}
+        ready = self.process is not None and self.process.ready
+        yield Sample("mesh_ready", "gauge", "Whether it takes work.", [(mesh, float(ready))])
+        up_s = time.monotonic() - self._began
+        yield Sample("mesh_uptime_seconds", "gauge", "Since the start.", [(mesh, up_s)])
+        yield Sample(
+            "mesh_incarnations_total", "counter", "Starts of this process.", [(mesh, self.starts)]
+        )
+        own = [({**mesh, "agent": one.agent.name}, one) for one in instances]
+        yield Sample(
+            "mesh_handlers", "gauge", "Handlers that run.", [(at, one.node.load) for at, one in own]
+        )
+        yield Sample(
+            "mesh_slots",
+            "gauge",
+            "Handlers that may run at a time.",
+            [(at, one.node.desk.settings.slots) for at, one in own],
+        )
+        yield Sample(
+            "mesh_events_total",
+            "counter",
+            "What was refused, put aside or found, by kind.",
+            [({**at, "kind": kind}, n) for at, one in own for kind, n in one.counts.items()],
+        )
+
+
+@contextmanager
+def stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at the first SIGTERM or SIGINT; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def first() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+        signal.signal(signal.SIGTERM, _give_up)
+        signal.signal(signal.SIGINT, _give_up)
+        stop()
+
+    for number in numbers:
+        loop.add_signal_handler(number, first)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _give_up(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def log_to_stderr(*, quiet: bool) -> None:
+    """Write log lines to stderr: warnings if `quiet`, else what happens, too.
+
+    SIGUSR1 writes the stacks of all threads there: what a process that seems stuck is doing.
+    """
+    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__ or sys.stderr)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING if quiet else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    # every attempt to connect is a line there; what comes of it is told once, by whoever asked
+    logging.getLogger("mesh.transport").setLevel(logging.WARNING)

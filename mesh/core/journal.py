@@ -1,0 +1,385 @@
+"""The journal of a handler's steps: each call becomes facts, each report a result.
+
+A call whose step the journal has is answered from it. A step that was begun under an earlier award
+and never finished is treated by its own effect class; what must not happen twice and cannot be
+asked about parks the task for a person. The order is always: append the fact, see by its report
+that it counts, then act.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Final
+
+from mesh.core import calls as c
+from mesh.core import facts as f
+from mesh.core.budget import HOP, ZERO, add, half, lacking, subtract
+from mesh.core.ids import child_id, effect_key
+from mesh.core.jobs import Job, Jobs, Under
+from mesh.core.negotiation import refuse_call
+from mesh.core.settings import MAX_STEPS
+from mesh.core.tasks import StepState, TaskState
+from mesh.core.values import (
+    NOTHING,
+    Amount,
+    Body,
+    Effect,
+    StepKind,
+)
+from mesh.errors import BudgetExceeded, IllegalMove, JournalMismatch, ScopeError
+
+REPEATABLE: Final = frozenset({Effect.PURE, Effect.IDEMPOTENT, Effect.KEYED})
+ONE_CALL: Final = Amount(tool_calls=1)
+"""Each call of a tool or a model is one of `tool_calls`."""
+
+
+class Journal(Jobs):
+    """Mutable: jobs, and what their handlers do."""
+
+    def called(self, task_id: str, award: int, call: c.Call) -> None:
+        """Take a call: from the journal if it is there, else by a fact."""
+        job = self._job(task_id, award)
+        if job is None or job.state != "running":
+            return
+        task = self._task(job)
+        if isinstance(call, c.Withdraw):
+            awaited = job.calls.get(call.step)
+            if isinstance(awaited, c.Delegate):
+                child = child_id(job.task, call.step, awaited.input.hash)
+                self.supervisor.cancel(child, "its result is no longer awaited", "")
+            return
+        if call.step in job.calls:
+            raise IllegalMove(f"step {call.step} of {task_id} was called twice")
+        step = task.steps.get(call.step)
+        job.calls[call.step] = call
+        if step is None:
+            if len(task.steps) >= MAX_STEPS:
+                self._refuse(job, call.step, IllegalMove(f"a task has at most {MAX_STEPS} steps"))
+            else:
+                self._issue(job, task, call)
+            return
+        recorded, now = (step.kind, step.name, step.input_hash), _signature(call)
+        if recorded != now:
+            self._mismatch(job, task, call.step, _shown(recorded), _shown(now))
+        elif step.result is not None:
+            self._resolve(job, call.step, step.result)
+        else:
+            self._again(job, task, step, call)
+
+    def _issue(self, job: Job, task: TaskState, call: c.Call) -> None:
+        """Append the first fact of a step that the journal does not have."""
+        match call:
+            case c.Delegate():
+                self._delegate(job, task, call)
+            case c.Spend():
+                self._spend(job, task, call)
+            case c.Use():
+                self._use(job, task, call)
+            case c.Sleep():
+                until_ms = self.desk.log_now(job.workflow) + call.ms
+                self._append(job, _begun(self._under(job), call, until_ms=until_ms), self._slept)
+            case c.Decide():
+                decided = f.DecisionRecorded(
+                    **self._under(job),
+                    step=call.step,
+                    choice=call.choice,
+                    because=call.because,
+                    evidence=call.evidence,
+                )
+                self._append(job, decided, self._stepped)
+            case c.Keep():
+                self._append(job, self._finish_step(job, call, NOTHING), self._stepped)
+            case c.Withdraw():
+                raise IllegalMove("a withdrawal is not issued")
+
+    def _again(self, job: Job, task: TaskState, step: StepState, call: c.Call) -> None:
+        """Go on with a step that the journal has begun and not finished."""
+        match call:
+            case c.Sleep():
+                self._wake(job, call.step, step)
+            case c.Use():
+                if step.effect in REPEATABLE:
+                    self._use(job, task, call)
+                elif call.probe:
+                    key = effect_key(job.task, call.step, call.name)
+                    self.desk.step.handlers.append(c.Probe(job.task, job.award, call.step, key))
+                else:
+                    note = (
+                        f"step {call.step} ({call.name}, {step.effect}) was begun and its outcome "
+                        "is unknown"
+                    )
+                    self._park(job, call.step, note, "unknown-outcome")
+            case c.Delegate():
+                self.supervisor.look(step.child)
+            case _:
+                pass  # a reservation's report is on its way
+
+    def _delegate(self, job: Job, task: TaskState, call: c.Delegate) -> None:
+        reason = refuse_call(self.desk.card, call.capability)
+        if reason:
+            self._refuse(job, call.step, ScopeError(reason))
+            return
+        free = subtract(task.purse.free, job.promised)
+        usual = self._grant(call.capability, free)
+        asked = call.grant if call.grant is not None else usual
+        grant = Amount(*(a if a >= 0 else u for a, u in zip(asked, usual, strict=True)))
+        if self._affordable(job, task, call.step, add(grant, HOP)):
+            job.unsettled += 1
+            self.supervisor.open_child(job, task, call, grant)
+
+    def _grant(self, capability: str, free: Amount) -> Amount:
+        """Return what a delegation hands down that says nothing: the default, at most half."""
+        most = half(free)
+        offered = self.desk.directory.capability(capability)
+        if offered is None or offered.budget is None:
+            return most
+        return Amount(*map(min, offered.budget, most))
+
+    def child_opened(self, job: Job, grant: Amount, void: str) -> bool:
+        """Hear the report of a delegation's first fact; tell whether the job goes on."""
+        job.unsettled -= 1
+        job.promised = subtract(job.promised, add(grant, HOP))
+        if self.jobs.get(job.task) is not job:
+            return False
+        if void:
+            self.lose(job)
+            return False
+        job.renewed_ms = self.desk.now_ms
+        self._leave(job)
+        return True
+
+    def child_ended(self, task_id: str, step: str) -> bool:
+        """Hand a child's end to the step that delegated it; tell whether this node works on it."""
+        job = self.jobs.get(task_id)
+        if job is None:
+            return False
+        result = self._task(job).steps[step].result
+        if job.state == "running" and step in job.calls and result is not None:
+            self._resolve(job, step, result)
+        self._leave(job)
+        return True
+
+    def review(self, task_id: str, step: str, child: TaskState) -> bool:
+        """Ask the handler to check a child's result; False while it does not await it."""
+        job = self.jobs.get(task_id)
+        finished = child.finished
+        if job is None or job.state != "running" or step not in job.calls or finished is None:
+            return False
+        award = child.lease.position if child.lease is not None else -1
+        self.desk.step.handlers.append(
+            c.Review(job.task, job.award, step, child.opened.task, award, finished.result)
+        )
+        return True
+
+    def reviewed(self, reviewed: c.Reviewed) -> None:
+        """Pass on what the handler's check said of a child's result."""
+        if self._job(reviewed.task, reviewed.award) is not None:
+            self.supervisor.reviewed(reviewed.child, reviewed.child_award, reviewed.refusal)
+
+    def _spend(self, job: Job, task: TaskState, call: c.Spend) -> None:
+        if not self._affordable(job, task, call.step, call.amount):
+            return
+        under = self._under(job)
+        reserved = f.SpendReserved(
+            **under, step=call.step, number=0, amount=call.amount, because=call.because
+        )
+        settled = f.SpendSettled(**under, step=call.step, number=0, amount=call.amount)
+        self._append(job, reserved, self._noted)
+        self._append(job, settled, self._stepped)
+
+    def _use(self, job: Job, task: TaskState, call: c.Use) -> None:
+        reserve = add(call.reserve, ONE_CALL)
+        if self._affordable(job, task, call.step, reserve):
+            self._append(job, _begun(self._under(job), call, reserve=reserve), self._perform)
+
+    def _affordable(self, job: Job, task: TaskState, step: str, amount: Amount) -> bool:
+        free = subtract(task.purse.free, job.promised)
+        short = lacking(amount, free)
+        if short:
+            error = BudgetExceeded(short, asked=getattr(amount, short), free=getattr(free, short))
+            self._refuse(job, step, error)
+            return False
+        job.promised = add(job.promised, amount)
+        return True
+
+    def _perform(self, job: Job, record: f.Record) -> None:
+        fact = record.fact
+        if isinstance(fact, f.StepBegun):
+            job.promised = subtract(job.promised, fact.reserve)
+            key = effect_key(job.task, fact.step, fact.name)
+            self.desk.step.handlers.append(c.Perform(job.task, job.award, fact.step, key))
+
+    def performed(self, done: c.StepDone) -> None:
+        """Record what an effect came to; a job that is being unwound still records it."""
+        job = self._job(done.task, done.award)
+        call = job.calls.get(done.step) if job is not None else None
+        if job is None or not isinstance(call, c.Use) or job.state == "leaving":
+            return
+        allowed = add(call.reserve, ONE_CALL)
+        asked = add(done.spent, ONE_CALL)
+        spent = Amount(*map(min, asked, allowed))
+        fact = f.StepFinished(
+            **self._under(job),
+            step=call.step,
+            kind=call.kind,
+            name=call.name,
+            input_hash=call.input_hash,
+            spent=spent,
+            error=done.error,
+            result=done.body,
+        )
+        self._append(job, fact, self._stepped)
+        over = subtract(asked, spent)
+        if over != ZERO:
+            self._overrun(job, call, over)
+
+    def _overrun(self, job: Job, call: c.Use, over: Amount) -> None:
+        """Charge what a call cost above its reservation, as far as the budget has it."""
+        task = self._task(job)
+        free = subtract(task.purse.free, job.promised)
+        charged = Amount(*map(min, over, free))
+        under, number = self._under(job), task.steps[call.step].reservations
+        because = f"{call.name} cost more than was reserved"
+        if charged != over:
+            text = f"{because}: {tuple(over)} above it, and {tuple(free)} was left"
+            self.desk.incident("overrun", job.workflow, job.task, text)
+        job.promised = add(job.promised, charged)
+        self._append(
+            job,
+            f.SpendReserved(
+                **under, step=call.step, number=number, amount=charged, because=because
+            ),
+            self._noted,
+        )
+        self._append(
+            job,
+            f.SpendSettled(**under, step=call.step, number=number, amount=charged),
+            self._nothing_more,
+        )
+
+    def probed(self, probed: c.Probed) -> None:
+        """Go on after a probe: record what it found, or do the effect now."""
+        job = self._job(probed.task, probed.award)
+        call = job.calls.get(probed.step) if job is not None else None
+        if job is None or job.state != "running" or not isinstance(call, c.Use):
+            return
+        if probed.body is None:
+            self._use(job, self._task(job), call)
+        else:
+            self._append(job, self._finish_step(job, call, probed.body), self._stepped)
+
+    def _slept(self, job: Job, record: f.Record) -> None:
+        if isinstance(record.fact, f.StepBegun):
+            self._wake(job, record.fact.step, self._task(job).steps[record.fact.step])
+
+    def _wake(self, job: Job, name: str, step: StepState) -> None:
+        """Finish a sleep when its time has come, else look again then."""
+        if self.jobs.get(job.task) is not job or job.state != "running" or name not in job.calls:
+            return
+        if self.desk.log_now(job.workflow) < step.until_ms:
+            at_ms = self.desk.local_time(job.workflow, step.until_ms)
+            self.desk.at(at_ms, self._wake, job, name, step)
+            return
+        call = job.calls[name]
+        if isinstance(call, c.Sleep):
+            self._append(job, self._finish_step(job, call, NOTHING), self._stepped)
+
+    def _noted(self, job: Job, record: f.Record) -> None:
+        if isinstance(record.fact, f.SpendReserved):
+            job.promised = subtract(job.promised, record.fact.amount)
+
+    def _stepped(self, job: Job, record: f.Record) -> None:
+        """Hand over the result that a fact of this job has just recorded."""
+        step = getattr(record.fact, "step", "")
+        result = self._task(job).steps[step].result
+        if result is not None and step in job.calls:
+            self._resolve(job, step, result)
+
+    def _nothing_more(self, _: Job, __: f.Record) -> None:
+        """The fact was all."""
+
+    def _finish_step(self, job: Job, call: c.Keep | c.Sleep | c.Use, body: Body) -> f.StepFinished:
+        kind, name, input_hash = _signature(call)
+        return f.StepFinished(
+            **self._under(job),
+            step=call.step,
+            kind=kind,
+            name=name,
+            input_hash=input_hash,
+            spent=ZERO,
+            error="",
+            result=call.result if isinstance(call, c.Keep) else body,
+        )
+
+    def _mismatch(self, job: Job, task: TaskState, step: str, recorded: str, now: str) -> None:
+        """Park the task, or start over where its author allows that."""
+        error = JournalMismatch(step, recorded=recorded, called=now)
+        if task.opened.capability not in self.restarts:
+            self._park(job, step, str(error), "journal-mismatch")
+            return
+        job.restart += 1
+        job.calls.clear()
+        self.desk.incident("journal-restart", job.workflow, job.task, str(error))
+        self.desk.step.handlers.append(c.Stop(job.task, job.award, "restarted"))
+        self._start(task, job)
+
+    def _start(self, task: TaskState, job: Job) -> None:
+        self.desk.step.handlers.append(
+            c.Start(
+                c.Work(
+                    job.workflow,
+                    job.task,
+                    job.award,
+                    task.epoch,
+                    task.attempts + 1,
+                    task.reason,
+                    task.opened,
+                    task.opened_ms,
+                    job.restart,
+                )
+            )
+        )
+
+    @abstractmethod
+    def _park(self, job: Job, step: str, note: str, kind: str) -> None:
+        """Give the task up until a person has looked at it."""
+
+
+def _signature(call: c.Call) -> tuple[StepKind, str, bytes]:
+    """Return what must be equal in the journal and in the call: kind, name, hash of the input."""
+    match call:
+        case c.Delegate():
+            return StepKind.DELEGATE, call.capability, call.input.hash
+        case c.Spend():
+            return StepKind.SPEND, "spend", b""
+        case c.Use():
+            return call.kind, call.name, call.input_hash
+        case c.Keep():
+            return StepKind.ARTIFACT, call.name, call.input_hash
+        case c.Decide():
+            return StepKind.DECISION, call.choice, b""
+        case c.Sleep():
+            return StepKind.SLEEP, "sleep", b""
+        case c.Withdraw():
+            raise IllegalMove("a withdrawal is no step")
+
+
+def _shown(signature: tuple[StepKind, str, bytes]) -> str:
+    kind, name, input_hash = signature
+    return f"{kind} {name} {input_hash.hex()[:8]}".rstrip()
+
+
+def _begun(
+    under: Under, call: c.Use | c.Sleep, *, reserve: Amount = ZERO, until_ms: int = 0
+) -> f.StepBegun:
+    kind, name, input_hash = _signature(call)
+    return f.StepBegun(
+        **under,
+        step=call.step,
+        kind=kind,
+        name=name,
+        input_hash=input_hash,
+        effect=call.effect if isinstance(call, c.Use) else Effect.PURE,
+        reserve=reserve,
+        until_ms=until_ms,
+    )

@@ -1,0 +1,138 @@
+"""The messages: hints between instances, never the truth.
+
+Each is wrapped in an `Envelope` that names its addressee with incarnation; one for an earlier
+incarnation, or a repeat, is refused. What a message claims about the log it proves by carrying the
+record; whoever misses a message reads the log instead, so any of them may be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mesh.core.facts import Record
+from mesh.core.tasks import Header
+from mesh.core.values import Amount, Ancestor, Body, Charter, Holder, Inbox
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallForBids:
+    """Supervisor to candidate: would you, and on what terms? Answer before `bids_until_ms`."""
+
+    workflow: str
+    task: str
+    call: int
+    capability: str
+    caller: str
+    input: Body
+    charter: Charter
+    ancestors: tuple[Ancestor, ...]
+    means: Amount
+    deadline_ms: int
+    bids_until_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bid:
+    """Candidate to supervisor: I would, for this price, in this time."""
+
+    task: str
+    call: int
+    price_micro_usd: int
+    eta_ms: int
+    confidence_permille: int
+    slot: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decline:
+    """Candidate to supervisor: I pass, and why."""
+
+    task: str
+    call: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Award:
+    """Supervisor to worker: this is yours.
+
+    `opened` is the record of `TaskOpened`, `awarded` that of `TaskAwarded`, None where the award
+    stands in `opened`. `header` is where a reader of this workflow begins.
+    """
+
+    workflow: str
+    task: str
+    header: Header
+    caller: str
+    opened: Record
+    awarded: Record | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adopt:
+    """New supervisor to worker: tell me from now on. `award` is the award's log position."""
+
+    workflow: str
+    task: str
+    award: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adopted:
+    """Worker to new supervisor: `running`, or `unknown` (that award is refused from now on)."""
+
+    workflow: str
+    task: str
+    award: int
+    status: str
+    lease_end_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """Worker to supervisor: the award was given up by the fact in `record`, which counted."""
+
+    workflow: str
+    task: str
+    award: int
+    record: Record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cancel:
+    """Supervisor to worker, or a person to a supervisor (`award` -1): end this."""
+
+    workflow: str
+    task: str
+    award: int
+    because: str
+    person: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Worker to supervisor: still at it; the lease is known to run until `lease_end_ms`."""
+
+    workflow: str
+    task: str
+    award: int
+    lease_end_ms: int
+    text: str
+
+
+Content = CallForBids | Bid | Decline | Award | Adopt | Adopted | Outcome | Cancel | Progress
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope:
+    """A message with its addressee and where to answer. `to.incarnation` -1 fits any."""
+
+    to: Holder
+    sender: Holder
+    sender_inbox: Inbox
+    content: Content
+
+
+Bidder = Callable[[CallForBids], Bid | Decline]
+"""An agent's own answer to a call for bids: synchronous, cheap, and never raising."""

@@ -1,0 +1,284 @@
+"""The watches of a supervisor: what it has in hand about each task, and when to look again.
+
+A watch is `busy` while an append or a read about its task is under way. `Watches` appends and reads
+for `mesh.core.supervisor`, brings the answers back, and tells of a task's end.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Final, NamedTuple, TypedDict
+
+from mesh.core import facts as f
+from mesh.core.allocation import Allocation, Choice
+from mesh.core.desk import Desk, Then
+from mesh.core.ids import audit_partition_of
+from mesh.core.jobs import Job
+from mesh.core.tasks import TaskState
+from mesh.core.values import Holder, Terms
+from mesh.core.worker import Worker
+
+SWEEP_MS: Final = 100
+"""How often what is due is looked at: fine enough beside leases of seconds, and cheap."""
+FAR: Final = 2**62
+
+
+class Over(TypedDict):
+    """The fields that every fact of a task's supervisor begins with."""
+
+    workflow: str
+    task: str
+    by: Holder
+    authority: int
+
+
+class Defect(NamedTuple):
+    """Why a request cannot be served; `field` is a JSON pointer into the input."""
+
+    reason: str
+    field: str
+
+
+class Watch:
+    """Mutable: what this node has in hand about one task that it supervises.
+
+    `known` its journal, `exact` what it has cost without what is open below; `fresh` while the
+    answer to a read is looked at: then what is open below is known, too. `due_ms` is when to look
+    next, `silent_ms` when the worker is suspected, `again_ms` when to go on after a fact that was
+    void; all local time.
+    """
+
+    __slots__ = (
+        "adopting", "again_ms", "asking", "busy", "calling", "declines", "defect", "due_ms",
+        "exact", "failing", "fresh", "known", "parent", "paused_ms", "rests_ms", "reviewing",
+        "silent_ms", "step", "task", "tried", "unwanted", "workflow",
+    )  # fmt: skip
+
+    def __init__(self, opened: f.TaskOpened) -> None:
+        self.workflow = opened.workflow
+        self.task = opened.task
+        self.parent = opened.parent
+        self.step = opened.step
+        self.busy = False
+        self.exact = True
+        self.fresh = False
+        self.known = True
+        self.adopting = False
+        self.asking = False
+        self.calling = False
+        self.failing = ""
+        self.defect: Defect | None = None
+        self.unwanted: tuple[str, str] | None = None
+        self.reviewing = (-1, -1)  # the award that is checked, and that of who checks it
+        self.paused_ms = 0
+        self.declines = 0
+        self.rests_ms = 0
+        self.silent_ms = 0
+        self.again_ms = 0
+        self.due_ms = FAR
+        self.tried: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        names = ("busy", "exact", "known", "adopting", "asking")
+        flags = [name for name in names if getattr(self, name)]
+        return f"Watch({self.task} {' '.join(flags)} due={self.due_ms})"
+
+
+class Roots:
+    """Hears of root tasks; `mesh.core.partitions` is the one that does something about it."""
+
+    def root_opened(self, opened: f.TaskOpened, void: str) -> None:
+        """Hear the report of a root task's first fact."""
+
+    def root_suspended(self, workflow: str) -> None:
+        """Hear that a root task waits without a worker."""
+
+    def root_awarded(self, workflow: str) -> None:
+        """Hear that a root task has a worker, though it had been suspended."""
+
+    def root_ended(self, workflow: str) -> None:
+        """Hear that a root task has ended."""
+
+
+class Watches(ABC):
+    """Mutable: the watches of one node."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.watches: dict[str, Watch] = {}
+        self._nobody: dict[str, None] = {}
+        self.allocation: Allocation
+        self.worker: Worker
+        self.roots = Roots()
+        self._sweeping = False
+
+    def _watch(self, opened: f.TaskOpened) -> Watch:
+        watch = self.watches.get(opened.task)
+        if watch is None:
+            watch = self.watches[opened.task] = Watch(opened)
+            self.desk.hold(opened.workflow)
+        return watch
+
+    def _drop(self, watch: Watch) -> None:
+        if self.watches.get(watch.task) is watch:
+            del self.watches[watch.task]
+            self._nobody.pop(watch.task, None)
+            self.allocation.forget(watch.task)
+            self.desk.release(watch.workflow)
+
+    def _known(self, watch: Watch) -> TaskState | None:
+        return self.desk.ledger(watch.workflow).tasks.get(watch.task)
+
+    def _task(self, task_id: str) -> TaskState | None:
+        return self.desk.ledger(task_id).tasks.get(task_id)
+
+    def _own_job(self, watch: Watch) -> Job | None:
+        return self.worker.jobs.get(watch.task)
+
+    def _is_ours(self, task: TaskState) -> bool:
+        lease = self.desk.ledger(task.opened.workflow).authority_over(task)
+        return lease is not None and lease.held and lease.holder == self.desk.me
+
+    def _over(self, task: TaskState) -> Over:
+        opened = task.opened
+        lease = self.desk.ledger(opened.workflow).authority_over(task)
+        return {
+            "workflow": opened.workflow,
+            "task": opened.task,
+            "by": self.desk.me,
+            "authority": lease.position if lease is not None else -1,
+        }
+
+    def _append(self, task: TaskState, fact: f.SupervisorFact, then: Then, watch: Watch) -> None:
+        watch.busy = True
+        partition = audit_partition_of(task.opened.workflow)
+        self.desk.append(partition, fact, self._appended, then, watch)
+
+    def _appended(self, record: f.Record, void: str, then: Then, watch: Watch) -> None:
+        watch.busy = False
+        if void:  # this node knows less than it thought: no storm of such facts
+            watch.again_ms = self.desk.now_ms + self.desk.settings.retry_pause_ms
+        if self.watches.get(watch.task) is watch:
+            then(record, void, watch)
+        elif isinstance(record.fact, f.TaskAwarded):
+            self._settle_slot(record.fact.award)
+
+    def _look_at(self, watch: Watch, at_ms: int) -> None:
+        watch.due_ms = min(watch.due_ms, at_ms)
+        if not self._sweeping:
+            self._sweeping = True
+            self.desk.at(self.desk.now_ms + SWEEP_MS, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = False
+        now = self.desk.now_ms
+        for watch in [watch for watch in self.watches.values() if watch.due_ms <= now]:
+            self.look(watch.task)
+        if self.watches and not self._sweeping:
+            self._sweeping = True
+            self.desk.at(now + SWEEP_MS, self._sweep)
+
+    def _read(self, watch: Watch) -> None:
+        """Read the log before anything is claimed."""
+        watch.busy = True
+        self.desk.read(watch.workflow, self._was_read, watch)
+
+    def _was_read(self, watch: Watch) -> None:
+        watch.busy = False
+        task, ledger = self._known(watch), self.desk.ledger(watch.workflow)
+        if task is not None and self._is_outdated(task):
+            self._read(watch)
+            return
+        if task is not None:
+            watch.known = watch.exact = not ledger.is_running(task)
+            if not watch.known:
+                self._stand_by(watch, task)
+        self.settle(watch.workflow)
+        watch.fresh = True
+        self.look(watch.task)
+        watch.fresh = False
+
+    def _is_outdated(self, task: TaskState) -> bool:
+        """Tell whether more happened to a task, or below it, while it was being read."""
+        ledger = self.desk.ledger(task.opened.workflow)
+        outdated = False
+        for one in (task, *ledger.descendants(task)):
+            name = one.opened.task
+            if name in ledger.unmerged and name not in self.worker.jobs:
+                one.last = -1  # what was read next stands, even if this node thought to know better
+                outdated = True
+        return outdated
+
+    def _is_elsewhere(self, task: TaskState) -> bool:
+        """Tell whether somebody else works on a task, as far as is known."""
+        ledger = self.desk.ledger(task.opened.workflow)
+        ours = task.lease is not None and task.lease.holder == self.desk.me
+        return ledger.is_running(task) and not ours
+
+    def _stand_by(self, watch: Watch, task: TaskState) -> None:
+        """Wait for the end of a lease that runs: another supervisor may have given it since."""
+        ledger = self.desk.ledger(watch.workflow)
+        if task.lease is not None:
+            left_ms = task.lease.end_ms - ledger.log_time_ms
+            watch.known = watch.exact = False
+            watch.silent_ms = self.desk.now_ms + left_ms + self.desk.settings.clock_skew_ms
+            self._look_at(watch, watch.silent_ms)
+
+    def settle(self, workflow: str) -> None:
+        """After a read: end what the log has ended, here too."""
+        ledger = self.desk.ledger(workflow)
+        for job in [job for job in self.worker.jobs.values() if job.workflow == workflow]:
+            task = ledger.tasks.get(job.task)
+            if task is None or task.lease is None or task.lease.position != job.award:
+                self.worker.lose(job)
+        for watch in [w for w in self.watches.values() if w.workflow == workflow]:
+            task = ledger.tasks.get(watch.task)
+            if watch.busy:
+                continue
+            if task is None:
+                self._after(watch)
+            elif watch.known and self._is_elsewhere(task):
+                watch.adopting = True
+                self._stand_by(watch, task)
+
+    def _after(self, watch: Watch) -> None:
+        """Go on after a task changed: tell of its end, or look at it."""
+        if watch.task in self.desk.ledger(watch.workflow).tasks:
+            self.look(watch.task)
+            return
+        if self.watches.get(watch.task) is not watch:
+            return
+        ledger = self.desk.ledger(watch.workflow)
+        if watch.parent and watch.parent in ledger.tasks:
+            if not self.worker.child_ended(watch.parent, watch.step):
+                self.look(watch.parent)
+        elif watch.task in ledger.ended:
+            self.roots.root_ended(watch.workflow)
+        self._drop(watch)
+
+    def _usable(self, watch: Watch, choice: Choice | None) -> Choice | None:
+        """Hold a slot for an award to this very node; None if it has none, or nobody was found."""
+        if choice is not None and choice.presence.instance == self.desk.me.instance:
+            if self.worker.free_slots < 1:
+                choice = None
+            else:
+                self.worker.held_slots += 1
+        if choice is None:
+            self._nobody[watch.task] = None
+        else:
+            self._nobody.pop(watch.task, None)
+        return choice
+
+    def _settle_slot(self, terms: Terms | None) -> None:
+        """Undo `_usable` when the report of the award is there."""
+        if terms is not None and terms.worker == self.desk.me:
+            self.worker.held_slots -= 1
+
+    def slot_freed(self) -> None:
+        """Look again at the oldest task that found nobody."""
+        for task_id in list(self._nobody)[:1]:
+            self.look(task_id)
+
+    @abstractmethod
+    def look(self, task_id: str) -> None:
+        """Do what is to be done next about a task."""

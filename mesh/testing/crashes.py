@@ -1,0 +1,113 @@
+"""Kills the worker before, in and after each step in turn: what an author's test asks once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from mesh.core.settings import Settings
+from mesh.runtime.agent import Agent
+from mesh.runtime.capability import Capability, In, Out
+from mesh.testing.mesh import NAME, MemoryMesh, Result
+from mesh.testing.scripts import Answer
+from mesh.transport.memory import Appending, Fate
+from mesh.wire import topics
+from mesh.wire.facts import decode_fact
+
+MAX_CRASHES = 1_000
+"""Of one call: a handler with more facts is tried at its first ones, which a test can wait for."""
+
+
+class Moment(StrEnum):
+    """When the worker dies, as seen from one of its facts."""
+
+    BEFORE = "before"  # it is about to be appended
+    IN = "in"  # it is in the log, and its author does not know
+    AFTER = "after"  # it is acknowledged, and nothing has come of it yet
+
+
+class Crash:
+    """Mutable: the fault of one run; counts the facts of one agent about workflows."""
+
+    def __init__(self, mesh: MemoryMesh, agent: str, number: int, moment: Moment) -> None:
+        self._mesh = mesh
+        self._agent = agent
+        self._number = number
+        self._moment = moment
+        self.seen: list[str] = []
+
+    def fate(self, appending: Appending) -> Fate:
+        """Decide what becomes of an append, and kill its author at the chosen one."""
+        name = self._mesh.instance_of(appending.log)
+        about = appending.place.topic == topics.audit(NAME) and name.startswith(f"{self._agent}.")
+        fact = decode_fact(appending.value).fact if about else None
+        if fact is None or not hasattr(fact, "workflow"):
+            return Fate.LANDS
+        self.seen.append(type(fact).__name__)
+        if len(self.seen) != self._number + 1:
+            return Fate.LANDS
+        if self._moment is Moment.AFTER:
+            # the acknowledgement comes in the next turn of the loop, the end in the one after
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._mesh.kill, name)
+            return Fate.LANDS
+        self._mesh.kill(name)
+        return Fate.LOST if self._moment is Moment.BEFORE else Fate.LANDS
+
+
+async def crash_at_every_step(  # noqa: PLR0913  # the whole of one question, each with a default
+    agent: Agent,
+    capability: Capability[In, Out],
+    value: In,
+    *,
+    peers: Sequence[Agent] = (),
+    scripts: Mapping[str, Sequence[Answer]] | None = None,
+    settings: Settings | None = None,
+    check: Callable[[Result[Out], Result[Out]], bool] | None = None,
+) -> int:
+    """Run a workflow undisturbed, then again and again, killing its worker at each of its facts.
+
+    Each run has two instances of the agent, and the one that is about to write the fact dies:
+    before it, in it (it is written, and its author does not know), after it.
+
+    Args:
+        agent: The agent whose instances are killed.
+        capability: What is submitted.
+        value: Its input.
+        peers: Other agents, which live on.
+        scripts: Stand-ins for absent peers, as `MemoryMesh.script` takes them.
+        settings: Of the protocol.
+        check: Whether a result is as good as the undisturbed one; equality unless given.
+
+    Returns:
+        How many workers were killed.
+
+    Raises:
+        AssertionError: A run ended otherwise, or broke an invariant: a step that had finished was
+            done twice, say. The message names fact and moment.
+    """
+
+    async def run(number: int, moment: Moment) -> tuple[Result[Out], list[str], list[Any]]:
+        async with MemoryMesh(agent, agent, *peers, settings=settings) as mesh:
+            crash = Crash(mesh, agent.name, number, moment)
+            mesh.broker.fate = crash.fate
+            for name, answers in (scripts or {}).items():
+                mesh.script(name, *answers)
+            result = await mesh.submit(capability, value)
+            return result, crash.seen, mesh.violations()
+
+    whole, facts, violations = await run(-1, Moment.AFTER)
+    assert not violations, f"undisturbed: {violations}"
+    assert whole.returned is not None, f"undisturbed: {whole.status}: {whole.error}"
+    killed = 0
+    for number, fact in enumerate(facts[: MAX_CRASHES // len(Moment)]):
+        for moment in Moment:
+            where = f"killed {moment} {fact} (fact {number + 1} of {len(facts)})"
+            result, _, violations = await run(number, moment)
+            assert not violations, f"{where}: {violations}"
+            good = check(result, whole) if check else result.returned == whole.returned
+            assert good, f"{where}: {result.status} {result.error} {result.returned!r}"
+            killed += 1
+    return killed

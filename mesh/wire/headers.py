@@ -1,0 +1,99 @@
+"""Keys and headers of records: what routing and foreign clients need, repeated from the value.
+
+Headers are the CloudEvents 1.0 Kafka binding in binary mode (`ce_*` and `content-type`): those that
+it requires, and W3C `traceparent` where a task is opened. The time is the record's own append time,
+the subject its key. Nothing in the mesh reads them back, except those of a request from outside.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import NamedTuple, get_args
+
+from mesh.core import facts as f
+from mesh.core.values import Holder, TaskPartition
+from mesh.ports import Headers
+
+AVRO = "application/avro"
+TRACEPARENT = "traceparent"
+_TRACE = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_SPECVERSION = ("ce_specversion", b"1.0")
+_AVRO = ("content-type", AVRO.encode())
+_TYPES: dict[type, bytes] = {kind: b"parley." + kind.__name__.encode() for kind in get_args(f.Fact)}
+
+
+class Trace(NamedTuple):
+    """A W3C trace context: the trace, the span that caused this, the flags."""
+
+    trace_id: str
+    parent_id: str
+    flags: int
+
+
+def parse_traceparent(text: str) -> Trace | None:
+    """Return the trace context of a `traceparent`; None if it is none, as the standard wants."""
+    found = _TRACE.fullmatch(text)
+    if found is None:
+        return None
+    version, trace_id, parent_id, flags, more = found.groups()
+    known = version != "ff" and not (version == "00" and more)
+    if not known or set(trace_id) == {"0"} or set(parent_id) == {"0"}:
+        return None
+    return Trace(trace_id, parent_id, int(flags, 16))
+
+
+def format_traceparent(trace: Trace) -> str:
+    """Return the `traceparent` of a trace context."""
+    return f"00-{trace.trace_id}-{trace.parent_id}-{trace.flags:02x}"
+
+
+def fact_key(fact: f.Fact) -> bytes | None:
+    """Return the key of a fact's record: its workflow, or the task partition, or none."""
+    if isinstance(fact, f.LeaseRenewed):
+        return None
+    if isinstance(fact, f.SupervisionTaken | f.SupervisionRenewed | f.SupervisionReleased):
+        return source_key(fact.source)
+    return fact.workflow.encode()
+
+
+def source_key(source: TaskPartition) -> bytes:
+    """Return the key of a task partition: `capability/partition`."""
+    return f"{source.capability}/{source.partition}".encode()
+
+
+def open_key(source: TaskPartition, workflow: str) -> bytes:
+    """Return the key of an entry of `M.open`."""
+    return b"%s/%s" % (source_key(source), workflow.encode())
+
+
+def fact_headers(
+    kind: type[f.Fact], event_id: str, source: bytes, traceparent: str = ""
+) -> Headers:
+    """Return the headers of a fact's record: no more, for a header costs what ten fields cost.
+
+    Args:
+        kind: The fact's class.
+        event_id: `incarnation/partition/sequence`, which with the source names the event.
+        source: From `event_source`.
+        traceparent: Of the task that it opens, "" for other facts.
+    """
+    headers: Headers = (
+        _AVRO,
+        _SPECVERSION,
+        ("ce_id", event_id.encode()),
+        ("ce_source", source),
+        ("ce_type", _TYPES[kind]),
+    )
+    return (*headers, (TRACEPARENT, traceparent.encode())) if traceparent else headers
+
+
+def event_source(mesh: str, by: Holder) -> str:
+    """Return the CloudEvents source of what an instance writes."""
+    return f"/{mesh}/{by.instance}"
+
+
+def format_time(time_ms: int) -> str:
+    """Return a time as RFC 3339 has it, in UTC with milliseconds."""
+    seconds, rest = divmod(time_ms, 1_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"

@@ -1,0 +1,641 @@
+"""A handler's steps: appended, seen to count, then done; and found again by the next worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mesh.core import calls as c
+from mesh.core import effects as e
+from mesh.core import facts as f
+from mesh.core import inputs as i
+from mesh.core import messages as m
+from mesh.core.budget import ZERO
+from mesh.core.ids import child_id, effect_key
+from mesh.core.tasks import Phase
+from mesh.core.values import (
+    Acceptance,
+    Amount,
+    Cause,
+    Effect,
+    Mode,
+    Status,
+    StepKind,
+)
+from mesh.errors import BudgetExceeded, IllegalMove, JournalMismatch, ScopeError
+from tests.unit.core.fleet import (
+    BUDGET,
+    PART,
+    ROOTS,
+    Fleet,
+    Peer,
+    body,
+    boss_and,
+    decide,
+    delegate,
+    keep,
+    offered,
+    sleep,
+    spend,
+    use,
+)
+
+DIED_MS = 18_000
+"""Longer than a lease and its margin: the death of a worker is known, and its task given on."""
+
+
+def worked() -> tuple[Fleet, Peer, str]:
+    """Return a worker of its own root task."""
+    fleet, (boss,) = boss_and()
+    return fleet, boss, boss.submit()
+
+
+def delegated(**settings: Any) -> tuple[Fleet, Peer, Peer, str]:
+    """Return a boss, and Ann who works on the part that it delegated."""
+    fleet, (boss, ann) = boss_and("ann", **settings)
+    return fleet, boss, ann, boss.delegate(boss.submit())
+
+
+def handed_on(fleet: Fleet, dead: Peer, **other: Any) -> Peer:
+    """Let a worker die, and return the one that takes its place."""
+    bob = fleet.join("bob", PART, **other)
+    dead.die()
+    fleet.wait(DIED_MS)
+    return bob
+
+
+# --- tools --------------------------------------------------------------------------------------
+
+
+def test_an_effect_waits_until_its_beginning_counts() -> None:
+    fleet, boss, task = worked()
+    fleet.hold(f.StepBegun)
+    boss.call(task, use())
+    assert not boss.heard(c.Perform)
+    fleet.let_go()
+    assert boss.heard(c.Perform) == [
+        c.Perform(task, boss.works[task].award, "0", effect_key(task, "0", "post"))
+    ]
+
+
+def test_a_result_is_told_when_it_is_in_the_log() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, use())
+    fleet.hold(f.StepFinished)
+    boss.done(task)
+    assert not boss.results(task)
+    fleet.let_go()
+    result = boss.results(task)["0"]
+    assert (result.status, result.body) == (Status.COMPLETED, body("done"))
+
+
+def test_a_failed_effect_is_a_result_too() -> None:
+    _, boss, task = worked()
+    boss.call(task, use())
+    boss.done(task, error="KeyError")
+    result = boss.results(task)["0"]
+    assert (result.status, result.reason) == (Status.FAILED, "KeyError")
+
+
+def test_what_was_reserved_and_not_spent_is_free_again() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, use(reserve=Amount(micro_usd=10)))
+    assert fleet.task(task).purse.reserved == Amount(micro_usd=10, tool_calls=1)
+    boss.done(task, spent=Amount(micro_usd=7))
+    purse = fleet.task(task).purse
+    assert (purse.reserved, purse.spent) == (ZERO, Amount(micro_usd=7, tool_calls=1))
+
+
+def test_what_the_budget_does_not_have_is_refused_before_anything_is_written() -> None:
+    fleet, boss, task = worked()
+    before = fleet.story()
+    boss.call(task, use(reserve=BUDGET._replace(micro_usd=1_001)))
+    (refused,) = boss.heard(c.Refuse)
+    assert isinstance(refused.error, BudgetExceeded)
+    assert str(refused.error) == "micro_usd: asked for 1001, free is 1000"
+    assert fleet.story() == before
+
+
+def test_what_is_on_its_way_is_promised() -> None:
+    fleet, boss, task = worked()
+    fleet.hold(f.StepBegun)
+    fleet.hold(f.SpendReserved)
+    boss.call(task, use("0", reserve=Amount(micro_usd=600)))
+    boss.call(task, use("1", reserve=Amount(micro_usd=600)))
+    boss.call(task, spend("2", 300))
+    boss.call(task, spend("3", 300))
+    assert [one.step for one in boss.heard(c.Refuse)] == ["1", "3"]
+    fleet.let_go()
+    boss.call(task, use("4", reserve=Amount(micro_usd=101)))
+    assert [one.step for one in boss.heard(c.Refuse)] == ["1", "3", "4"]
+    assert not fleet.void()
+
+
+def test_a_call_that_cost_more_than_was_reserved_is_charged_what_it_cost() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, use(reserve=Amount(micro_usd=10)))
+    boss.done(task, spent=Amount(micro_usd=25))
+    purse = fleet.task(task).purse
+    assert purse.spent == Amount(micro_usd=25, tool_calls=1)
+    assert purse.reserved == ZERO
+    assert not boss.said(e.Incident)
+    assert boss.results(task)["0"].status is Status.COMPLETED
+
+
+def test_an_overrun_is_charged_as_far_as_the_budget_has_it() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, use(reserve=Amount(micro_usd=10)))
+    boss.done(task, spent=Amount(micro_usd=2_000))
+    purse = fleet.task(task).purse
+    assert purse.spent == Amount(micro_usd=1_000, tool_calls=1)
+    assert purse.free.micro_usd == 0
+    (incident,) = boss.said(e.Incident)
+    assert (incident.kind, incident.task) == ("overrun", task)
+    assert not fleet.void()
+
+
+# --- the other steps ----------------------------------------------------------------------------
+
+
+def test_spending_reserves_and_settles_at_once() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, spend("0", 30))
+    assert fleet.story(task)[-2:] == ["SpendReserved boss-1", "SpendSettled boss-1"]
+    assert fleet.task(task).purse.spent == Amount(micro_usd=30)
+    assert boss.results(task)["0"].status is Status.COMPLETED
+
+
+def test_decisions_and_artifacts_are_one_fact_each() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, decide("0"))
+    boss.call(task, keep("1"))
+    assert fleet.story(task)[-2:] == ["DecisionRecorded boss-1", "StepFinished boss-1"]
+    assert boss.results(task)["1"].body == body("kept")
+
+
+def test_a_sleep_ends_in_the_logs_time() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, sleep("0", 1_000))
+    fleet.wait(999)
+    assert not boss.results(task)
+    fleet.wait(1)
+    assert boss.results(task)["0"].append_ms == fleet.now_ms
+
+
+def test_a_clock_that_goes_slow_does_not_lengthen_a_sleep() -> None:
+    fleet, boss, task = worked()
+    fleet.logs[0].skew_ms = 400
+    boss.call(task, decide("0"))
+    boss.call(task, sleep("1", 300))
+    assert fleet.task(task).steps["1"].until_ms == fleet.now_ms + 700
+    fleet.wait(299)
+    assert "1" not in boss.results(task)
+    fleet.wait(1)
+    assert "1" in boss.results(task)
+
+
+def test_a_step_of_no_time_ends_at_once() -> None:
+    _, boss, task = worked()
+    boss.call(task, sleep("0", 0))
+    assert "0" in boss.results(task)
+
+
+# --- what the runner must not do ----------------------------------------------------------------
+
+
+def test_a_step_is_called_once() -> None:
+    _, boss, task = worked()
+    boss.call(task, use())
+    with pytest.raises(IllegalMove, match="called twice"):
+        boss.call(task, use())
+
+
+def test_steps_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.core.journal.MAX_STEPS", 1)
+    fleet, boss, task = worked()
+    boss.call(task, decide("0"))
+    boss.call(task, decide("1"))
+    (refused,) = boss.heard(c.Refuse)
+    assert (refused.step, str(refused.error)) == ("1", "a task has at most 1 steps")
+    assert len(fleet.facts(f.DecisionRecorded)) == 1
+
+
+def test_a_handler_that_is_gone_calls_nothing() -> None:
+    fleet, boss, task = worked()
+    before = fleet.story()
+    boss.give(c.Called(task, 99, decide()))
+    boss.give(c.Called("0-unknown", 1, decide()))
+    boss.give(c.StepDone(task, 99, "0", "", ZERO, body("done")))
+    boss.give(c.Probed(task, 99, "0", None))
+    boss.give(c.Reviewed(task, 99, "0-unknown", 1, ""))
+    boss.done(task, "7")
+    boss.give(c.Probed(task, boss.works[task].award, "7", None))
+    assert fleet.story() == before
+
+
+def test_a_handler_that_is_being_unwound_calls_nothing_and_finishes_what_it_began() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, use())
+    boss.obedient = False
+    boss.give(i.Drain())
+    boss.call(task, decide("1"))
+    boss.give(c.Probed(task, boss.works[task].award, "0", None))
+    assert not fleet.facts(f.DecisionRecorded)
+    boss.done(task)
+    assert fleet.task(task).steps["0"].result is not None
+
+
+def test_what_is_done_after_the_handler_returned_is_not_recorded() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, decide("0"))
+    boss.call(task, use("1"))
+    fleet.hold(f.DecisionRecorded)
+    boss.call(task, decide("2"))
+    boss.finish(task)
+    boss.done(task, "1")
+    boss.call(task, decide("3"))
+    fleet.let_go()
+    assert "2" not in boss.results(task), "nobody waits for it any more"
+    assert fleet.story(task)[-2:] == ["DecisionRecorded boss-1", "WorkFinished boss-1"]
+
+
+# --- replay -------------------------------------------------------------------------------------
+
+
+def test_the_next_worker_is_answered_from_the_journal() -> None:
+    fleet, boss, ann, task = delegated()
+    calls: list[c.Call] = [use("0"), spend("1"), decide("2"), keep("3"), sleep("4", 0)]
+    for call in calls:
+        ann.call(task, call)
+    ann.done(task, "0")
+    first = ann.results(task)
+    bob = handed_on(fleet, ann)
+    assert bob.works[task].attempt == 2
+    before = fleet.story()
+    for call in calls:
+        bob.call(task, call)
+    assert bob.results(task) == first
+    assert not bob.heard(c.Perform), "and nothing is done again"
+    assert fleet.story() == before
+    bob.finish(task)
+    assert boss.results(boss_task(boss))["0"].status is Status.COMPLETED
+
+
+def boss_task(boss: Peer) -> str:
+    (task,) = boss.works
+    return task
+
+
+@pytest.mark.parametrize("effect", [Effect.PURE, Effect.IDEMPOTENT, Effect.KEYED])
+def test_what_may_be_done_twice_is_done_again_under_the_same_key(effect: Effect) -> None:
+    fleet, _, ann, task = delegated()
+    ann.call(task, use(effect=effect))
+    bob = handed_on(fleet, ann)
+    assert fleet.task(task).purse.spent == Amount(10, 0, 1, 0, 1), "the first try is charged"
+    bob.call(task, use(effect=effect))
+    assert [one.key for one in bob.heard(c.Perform)] == [one.key for one in ann.heard(c.Perform)]
+    bob.done(task)
+    assert bob.results(task)["0"].body == body("done")
+
+
+def probed(found: bool) -> tuple[Fleet, Peer, str]:
+    fleet, _, ann, task = delegated()
+    asked = use(effect=Effect.IRREVERSIBLE, probe=True)
+    ann.call(task, asked)
+    bob = handed_on(fleet, ann)
+    bob.call(task, asked)
+    (probe,) = bob.heard(c.Probe)
+    assert not bob.heard(c.Perform)
+    assert probe.key == effect_key(task, "0", "post")
+    bob.give(c.Probed(task, probe.award, "0", body("found") if found else None))
+    return fleet, bob, task
+
+
+def test_a_probe_that_finds_the_effect_is_its_result() -> None:
+    fleet, bob, task = probed(found=True)
+    assert bob.results(task)["0"].body == body("found")
+    assert not bob.heard(c.Perform)
+    assert not fleet.void()
+
+
+def test_an_effect_that_a_probe_does_not_find_is_done_now() -> None:
+    fleet, bob, task = probed(found=False)
+    assert len(bob.heard(c.Perform)) == 1
+    bob.done(task)
+    assert bob.results(task)["0"].body == body("done")
+    assert not fleet.void()
+
+
+def parked() -> tuple[Fleet, Peer, Peer, str]:
+    fleet, boss, ann, task = delegated()
+    asked = use(effect=Effect.IRREVERSIBLE)
+    ann.call(task, asked)
+    bob = handed_on(fleet, ann)
+    bob.call(task, asked)
+    return fleet, boss, bob, task
+
+
+def test_what_cannot_be_asked_about_parks_the_task_for_a_person() -> None:
+    fleet, _, bob, task = parked()
+    (incident,) = bob.said(e.Incident)
+    assert (incident.kind, incident.task) == ("unknown-outcome", task)
+    assert "irreversible) was begun and its outcome is unknown" in incident.text
+    assert [one.why for one in bob.heard(c.Stop)] == ["suspended"]
+    (wait,) = fleet.task(task).waiting_for
+    assert (wait.step, wait.kind, wait.note) == ("0", "person", incident.text)
+
+
+def test_a_parked_task_is_ended_by_a_cancellation_only() -> None:
+    fleet, boss, bob, task = parked()
+    bob.stopped(task)
+    awards = len(fleet.facts(f.TaskAwarded))
+    fleet.wait(60_000)
+    assert fleet.task(task).phase is Phase.SUSPENDED
+    assert len(fleet.facts(f.TaskAwarded)) == awards
+    cancel = m.Cancel(workflow=boss_task(boss), task=task, award=-1, because="enough", person="eve")
+    boss.send(boss, cancel)
+    assert fleet.story(task)[-2:] == ["CancelRequested boss-1", "TaskCancelled boss-1"]
+    assert fleet.facts(f.CancelRequested)[0].person == "eve"
+    assert boss.results(boss_task(boss))["0"].status is Status.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("now", "shown"),
+    [
+        (use(name="get"), "tool get 696e"),
+        (use(kind=StepKind.MODEL), "model post 696e"),
+        (use(input_hash=b"out"), "tool post 6f7574"),
+        (spend(), "spend spend"),
+        (decide(), "decision left"),
+        (keep(), "artifact report 696e"),
+        (sleep(), "sleep sleep"),
+        (delegate(), f"delegate {PART} {body('0').hash.hex()[:8]}"),
+    ],
+)
+def test_code_that_does_not_fit_the_journal_parks_the_task(now: c.Call, shown: str) -> None:
+    fleet, _, ann, task = delegated()
+    ann.call(task, use())
+    ann.done(task)
+    bob = handed_on(fleet, ann)
+    bob.call(task, now)
+    (incident,) = bob.said(e.Incident)
+    assert incident.kind == "journal-mismatch"
+    assert incident.text == str(JournalMismatch("0", recorded="tool post 696e", called=shown))
+    assert fleet.task(task).waiting_for[0].kind == "person"
+    assert fleet.task(task).attempts == 1, "no attempt is lost by it"
+
+
+def restarted() -> tuple[Fleet, Peer, str]:
+    fleet, _, ann, task = delegated()
+    ann.call(task, use())
+    bob = handed_on(fleet, ann, restarts=frozenset({PART}))
+    bob.call(task, decide("0"))
+    return fleet, bob, task
+
+
+def test_code_may_start_over_under_names_of_its_own() -> None:
+    fleet, bob, task = restarted()
+    assert [one.kind for one in bob.said(e.Incident)] == ["journal-restart"]
+    assert [one.why for one in bob.heard(c.Stop)] == ["restarted"]
+    assert [one.work.restart for one in bob.heard(c.Start)] == [0, 1]
+    bob.call(task, decide("r1/0"))
+    bob.finish(task)
+    assert not fleet.void()
+
+
+def test_who_starts_over_is_found_there_by_the_next_worker() -> None:
+    fleet, bob, task = restarted()
+    bob.call(task, decide("r1/0"))
+    carl = fleet.join("carl", PART)
+    bob.die()
+    fleet.wait(DIED_MS)
+    assert carl.works[task].restart == 1
+    carl.call(task, decide("r1/0"))
+    assert "r1/0" in carl.results(task)
+
+
+# --- delegation ---------------------------------------------------------------------------------
+
+
+def test_a_childs_end_is_the_steps_result() -> None:
+    _, boss, ann, child = delegated()
+    ann.finish(child)
+    result = boss.results(boss_task(boss))["0"]
+    assert (result.status, result.body) == (Status.COMPLETED, body("result"))
+
+
+def test_a_childs_failure_is_the_steps_result_too() -> None:
+    fleet, (boss, ann) = boss_and("ann")
+    task = boss.submit()
+    child = boss.delegate(task, grant=Amount(1, 1, 1, 1, 0))
+    ann.finish(child, "boom")
+    fleet.wait(1)
+    result = boss.results(task)["0"]
+    assert (result.status, result.reason) == (Status.FAILED, "attempt 1 of 3: boom")
+
+
+def test_an_agent_delegates_within_its_scope_only() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, delegate(capability="risk.screen"))
+    (refused,) = boss.heard(c.Refuse)
+    assert isinstance(refused.error, ScopeError)
+    assert len(fleet.facts(f.TaskOpened)) == 1
+
+
+def test_a_delegation_hands_down_half_of_what_is_free() -> None:
+    fleet, _, _, child = delegated()
+    assert fleet.task(child).purse.total == Amount(500, 500, 50, 9, 5)
+
+
+def test_a_capabilitys_own_budget_is_handed_down_if_half_is_not_less() -> None:
+    fleet, (boss,) = boss_and()
+    fleet.join("ann", offered(PART, budget=Amount(20, 9_999, 3, 2, 1)))
+    child = boss.delegate(boss.submit())
+    assert fleet.task(child).purse.total == Amount(20, 500, 3, 2, 1)
+
+
+def test_a_grant_is_handed_down_as_it_is_named() -> None:
+    fleet, (boss, ann) = boss_and("ann")
+    task = boss.submit()
+    child = boss.delegate(task, grant=Amount(5, 5, 5, 5, 5))
+    assert fleet.task(child).purse.total == Amount(5, 5, 5, 5, 5)
+    assert ann.works[child].opened.grant == Amount(5, 5, 5, 5, 5)
+    assert fleet.task(task).purse.free.hops == BUDGET.hops - 6, "and a hop is paid for it"
+
+
+def test_a_grant_above_what_is_free_is_refused() -> None:
+    fleet, boss, task = worked()
+    fleet.hold(f.TaskOpened)
+    boss.call(task, delegate("0", grant=Amount(hops=10)))
+    boss.call(task, delegate("1", grant=Amount(hops=9)))
+    (refused,) = boss.heard(c.Refuse)
+    assert isinstance(refused.error, BudgetExceeded)
+    assert str(refused.error) == "hops: asked for 10, free is 9"
+
+
+def test_a_new_worker_finds_the_children_of_the_old_one() -> None:
+    fleet, _, ann, task = delegated()
+    carl = fleet.join("carl", "demo.sub")
+    sub = ann.delegate(task, capability="demo.sub", mode=Mode.NAMED, named_agent="carl")
+    assert sub == child_id(task, "0", body("0").hash)
+    bob = handed_on(fleet, ann)
+    adopts = [one for one in bob.sent(m.Adopt) if one.task == sub]
+    assert adopts, "its children are adopted when it begins"
+    bob.call(task, delegate(capability="demo.sub", mode=Mode.NAMED, named_agent="carl"))
+    assert len(fleet.facts(f.TaskOpened)) == 3, "and no other is opened"
+    carl.finish(sub)
+    assert bob.results(task)["0"].body == body("result")
+
+
+def test_a_childs_end_that_comes_before_the_call_waits_in_the_journal() -> None:
+    fleet, _, ann, task = delegated()
+    carl = fleet.join("carl", "demo.sub")
+    sub = ann.delegate(task, capability="demo.sub")
+    bob = handed_on(fleet, ann)
+    carl.finish(sub)
+    assert not bob.results(task)
+    bob.call(task, delegate(capability="demo.sub"))
+    assert bob.results(task)["0"].body == body("result")
+
+
+def test_a_withdrawn_delegation_is_cancelled() -> None:
+    fleet, boss, ann, child = delegated()
+    boss.call(boss_task(boss), c.Withdraw(step="0"))
+    assert [one.because for one in ann.sent(m.Cancel)] == []
+    (cancel,) = boss.sent(m.Cancel)
+    assert cancel.because == "its result is no longer awaited"
+    assert fleet.story(child)[-3:] == [
+        "CancelRequested boss-1", "WorkCancelled ann-1", "TaskCancelled boss-1",
+    ]  # fmt: skip
+
+
+def test_a_delegation_that_has_ended_cannot_be_withdrawn() -> None:
+    fleet, boss, ann, child = delegated()
+    ann.finish(child)
+    before = fleet.story()
+    boss.call(boss_task(boss), c.Withdraw(step="0"))
+    boss.call(boss_task(boss), c.Withdraw(step="1"))
+    assert fleet.story() == before
+
+
+def test_a_delegation_is_withdrawn_even_before_it_is_in_the_log() -> None:
+    fleet, (boss, ann) = boss_and("ann")
+    task = boss.submit()
+    fleet.hold(f.TaskOpened)
+    child = boss.delegate(task)
+    boss.call(task, c.Withdraw(step="0"))
+    fleet.let_go()
+    assert fleet.story(child)[-1] == "TaskCancelled boss-1"
+    assert not ann.node.worker.jobs
+
+
+# --- review -------------------------------------------------------------------------------------
+
+
+def reviewed() -> tuple[Fleet, Peer, Peer, str, str]:
+    fleet, (boss, ann) = boss_and("ann")
+    task = boss.submit()
+    child = boss.delegate(task, acceptance=Acceptance.REVIEWED)
+    ann.finish(child)
+    return fleet, boss, ann, task, child
+
+
+def test_a_completed_result_is_checked_by_who_asked_for_it() -> None:
+    fleet, boss, _, task, child = reviewed()
+    (review,) = boss.heard(c.Review)
+    assert (review.step, review.child, review.body) == ("0", child, body("result"))
+    assert not boss.results(task)
+    boss.give(c.Reviewed(task, review.award, child, review.child_award, ""))
+    assert fleet.story(child)[-1] == "TaskCompleted boss-1"
+    assert boss.results(task)["0"].body == body("result")
+
+
+def test_a_refused_result_is_a_failed_attempt_and_its_reason_is_told() -> None:
+    fleet, boss, ann, task, child = reviewed()
+    (review,) = boss.heard(c.Review)
+    boss.give(c.Reviewed(task, review.award, child, review.child_award, "too short"))
+    fleet.wait(300)
+    work = ann.works[child]
+    assert (work.attempt, work.reason) == (2, "too short")
+    terms = fleet.facts(f.TaskAwarded)[-1].award
+    assert terms.cause is Cause.REJECTED
+
+
+def test_a_result_is_checked_again_if_the_check_was_lost_with_its_award() -> None:
+    fleet, boss, _, task, child = reviewed()
+    boss.forfeit(task)
+    fleet.wait(DIED_MS)
+    assert boss.works[task].epoch == 2
+    boss.call(task, delegate(acceptance=Acceptance.REVIEWED))
+    first, second = boss.heard(c.Review)
+    assert (second.award, second.child_award) == (boss.works[task].award, first.child_award)
+    boss.give(c.Reviewed(task, first.award, child, first.child_award, "of a handler that is gone"))
+    assert not fleet.facts(f.ResultRejected)
+    boss.give(c.Reviewed(task, second.award, child, second.child_award, ""))
+    assert boss.results(task)["0"].body == body("result")
+
+
+def test_a_suspended_handler_is_woken_to_check_a_result() -> None:
+    fleet, (boss, ann) = boss_and("ann")
+    task = boss.submit()
+    child = boss.delegate(task, acceptance=Acceptance.REVIEWED)
+    boss.give_up(task)
+    assert fleet.task(task).phase is Phase.SUSPENDED
+    ann.finish(child)
+    assert boss.works[task].epoch == 2
+    boss.call(task, delegate(acceptance=Acceptance.REVIEWED))
+    assert len(boss.heard(c.Review)) == 1
+
+
+def test_a_handler_that_is_suspended_while_it_checks_checks_again() -> None:
+    fleet, boss, _, task, _ = reviewed()
+    boss.give_up(task)
+    assert boss.works[task].epoch == 2
+    boss.call(task, delegate(acceptance=Acceptance.REVIEWED))
+    assert len(boss.heard(c.Review)) == 2
+    assert not fleet.void()
+
+
+# --- whose report comes too late ----------------------------------------------------------------
+
+
+def test_a_delegation_whose_report_comes_too_late_starts_nothing() -> None:
+    fleet, boss, ann, task = delegated()
+    carl = fleet.join("carl", "demo.sub")
+    ann.stall()
+    ann.call(task, delegate(capability="demo.sub"))
+    fleet.wait(11_000)
+    ann.flow()
+    assert not carl.works
+    assert ann.heard(c.Stop)[-1].why == "lost"
+    assert fleet.void()
+    assert boss.node.supervisor.watches
+
+
+def test_a_delegation_of_a_worker_that_was_stopped_meanwhile_is_not_told() -> None:
+    fleet, _, ann, task = delegated()
+    carl = fleet.join("carl", "demo.sub")
+    fleet.lose(f.DecisionRecorded, ann)
+    ann.call(task, decide("0"))
+    ann.call(task, delegate("1", capability="demo.sub"))
+    assert fleet.story(task)[-1] == "DecisionRecorded ann-1"
+    assert len(fleet.facts(f.TaskOpened)) == 3
+    assert not carl.works
+
+
+def test_a_sleeper_that_lost_its_award_does_not_wake() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, sleep("0", 1_000))
+    boss.forfeit(task)
+    fleet.wait(2_000)
+    assert not fleet.facts(f.StepFinished)
+
+
+def test_a_slept_step_whose_handler_returned_is_not_finished() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, sleep("0", 1_000))
+    boss.finish(task)
+    fleet.wait(2_000)
+    assert not fleet.facts(f.StepFinished)
+    assert ROOTS
