@@ -207,7 +207,8 @@ class Jobs(ABC):
         if job is None or job.award != award:
             return None
         if job.task not in self.desk.ledger(job.workflow).tasks:
-            self.lose(job)  # an ancestor's end, as read from the log, has ended it
+            if not job.gone:  # else its own last fact may have: the report says
+                self.lose(job)  # an ancestor's end, as read from the log, has ended it
             return None
         return job
 

@@ -32,7 +32,7 @@ from mesh.core.jobs import Job
 from mesh.core.ledger import Ledger
 from mesh.core.tasks import ATTEMPT_CAUSES, Phase, TaskState, attempts_made, next_cause
 from mesh.core.values import Amount, Ancestor, Cause, Holder, Mode, Outcome, Terms, Wait
-from mesh.core.watches import FAR, Defect, Watch, Watches
+from mesh.core.watches import FAR, NOT_ASKED, Defect, Watch, Watches
 
 NOBODY_MS: Final = 1_000
 """A task that nobody can be had for is tried again after this, and when the fleet changes."""
@@ -455,9 +455,12 @@ class Supervisor(Watches):
     def reviewed(self, task_id: str, award: int, refusal: str) -> None:
         """Accept or refuse a completed result, as the parent's check said."""
         watch, task = self.watches.get(task_id), self._task(task_id)
-        if watch is None or task is None or watch.busy or task.phase is not Phase.REVIEW:
+        if watch is None or task is None or task.phase is not Phase.REVIEW:
             return
-        if task.lease is None or task.lease.position != award or not self._may_write(task):
+        if task.lease is None or task.lease.position != award:
+            return
+        watch.reviewing = NOT_ASKED  # whatever becomes of this answer, it was one
+        if watch.busy or not self._may_write(task):
             return
         over = self._over(task)
         if refusal:
@@ -556,7 +559,8 @@ class Supervisor(Watches):
     def _may_write(self, task: TaskState) -> bool:
         """Tell whether this node holds the authority over a task, and is not giving it up.
 
-        An award above that was somebody's must have been seen to be over in the log.
+        An award above that was somebody's must have been seen to be over in the log; one that is
+        on its way there gives the authority away, whether or not its report comes.
         """
         ledger = self.desk.ledger(task.opened.workflow)
         lease = ledger.authority_over(task)
@@ -566,10 +570,11 @@ class Supervisor(Watches):
         while above is not None:
             if above.lease is lease:
                 return self.worker.works(above.opened.task, lease.position)
-            if above.phase is Phase.WORKING:
-                watch = self.watches.get(above.opened.task)
-                if watch is None or not watch.known:
-                    return False
+            watch = self.watches.get(above.opened.task)
+            if watch is not None and watch.busy:
+                return False
+            if above.phase is Phase.WORKING and (watch is None or not watch.known):
+                return False
             above = ledger.tasks.get(above.opened.parent)
         return True
 

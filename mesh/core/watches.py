@@ -21,6 +21,8 @@ from mesh.core.worker import Worker
 SWEEP_MS: Final = 100
 """How often what is due is looked at: fine enough beside leases of seconds, and cheap."""
 FAR: Final = 2**62
+NOT_ASKED: Final = (-1, -1)
+"""Instead of the award that is checked, and the award of who checks it."""
 
 
 class Over(TypedDict):
@@ -69,7 +71,7 @@ class Watch:
         self.failing = ""
         self.defect: Defect | None = None
         self.unwanted: tuple[str, str] | None = None
-        self.reviewing = (-1, -1)  # the award that is checked, and that of who checks it
+        self.reviewing = NOT_ASKED
         self.paused_ms = 0
         self.declines = 0
         self.rests_ms = 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from mesh.core import calls as c
+from mesh.core import effects as e
 from mesh.core import facts as f
 from mesh.core import messages as m
+from mesh.core.values import Status
 from tests.unit.core.fleet import Fleet, Peer, boss_and, decide, use
 
 LEASE_MS = 10_000
@@ -76,6 +78,16 @@ def test_a_renewal_that_comes_too_late_loses_the_award() -> None:
     assert ann.node.worker.jobs
     ann.flow()
     assert lost(ann)
+
+
+def test_a_last_fact_whose_report_passes_a_lost_one_over_is_told_all_the_same() -> None:
+    fleet, (boss,) = boss_and()
+    task = boss.submit(reply_topic="m.replies.eve", correlation_id="c1")
+    fleet.lose(f.LeaseRenewed, boss)
+    fleet.wait(LEASE_MS // 2)
+    boss.finish(task)
+    assert fleet.end(task).status is Status.COMPLETED
+    assert [reply.status for reply in boss.said(e.Reply)] == ["completed"]
 
 
 @pytest.mark.parametrize(("before_end_ms", "is_lost"), [(600, False), (400, True)])

@@ -264,6 +264,22 @@ def test_a_child_of_a_suspended_task_that_dies_is_awarded_by_who_is_above() -> N
     assert not fleet.void()
 
 
+def test_nothing_is_written_below_an_award_that_is_on_its_way() -> None:
+    fleet, boss, ann, root, task = delegated()
+    carl = fleet.join("carl", "demo.sub")
+    sub = ann.delegate(task, capability="demo.sub")
+    ann.call(task, sleep("1", 500))
+    ann.waiting(task, "0", "1")
+    carl.finish(sub, "boom")
+    fleet.skip(5_000)  # the sleep is over, and so is the pause before the child's next attempt
+    fleet.lose(f.TaskAwarded, boss)
+    boss.give(i.Tick())
+    boss.call(root, decide("passes it over"))
+    assert fleet.task(task).epoch == 2
+    assert carl.works[sub].epoch == 1
+    assert not fleet.void()
+
+
 def test_a_suspended_task_is_not_awarded_before_its_time() -> None:
     fleet, boss, ann, _, task = delegated()
     ann.call(task, sleep("0", 60_000))
