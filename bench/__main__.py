@@ -1,7 +1,7 @@
 """Every goal of speed, on a real Kafka, beside bare confluent-kafka: `python -m bench`.
 
 Prints a table and writes `build/bench.json`. `--only PART` measures a part: speed, fleet, recovery,
-idle, codecs. A missed goal is no failure of the command: `docs/performance.md` says why.
+idle, suspended, codecs. A missed goal is no failure of the command: `docs/performance.md` says why.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 
-from bench import codecs, idle, recovery
+from bench import codecs, idle, recovery, suspended
 from bench.client import percentile
 from bench.echo import Wire, echo, rate
 from bench.fleet import CAPABILITIES as FLEET_CAPABILITIES
@@ -22,7 +22,7 @@ from bench.speed import Stage, plan, stage
 from bench.table import Row, Table, head
 from mesh.wire import topics
 
-PARTS = ("speed", "fleet", "recovery", "idle", "codecs")
+PARTS = ("speed", "fleet", "recovery", "idle", "suspended", "codecs")
 IN_FLIGHT = (1, 16, 128)
 TASKS = {1: 500, 16: 3_000, 128: 9_000}
 """Of one run: some seconds each."""
@@ -209,6 +209,8 @@ def main() -> int:
             recovery.measure(table, where, rounds=3)
         if "idle" in wanted:
             idle.measure(table, where)
+        if "suspended" in wanted:
+            suspended.measure(table, where)
     if "fleet" in wanted:
         measure_fleet(table, given.scale)
     if "codecs" in wanted:
