@@ -17,6 +17,7 @@ from mesh.core import messages as m
 from mesh.core.desk import Desk
 from mesh.core.ids import audit_partition_of, derive
 from mesh.core.negotiation import (
+    HAS_LEFT,
     NEUTRAL_STANDING,
     Self,
     candidates,
@@ -64,6 +65,7 @@ class Allocation:
         self.bidder = bidder
         self.then = then
         self.auctions: dict[str, Auction] = {}
+        self._asking: dict[str, object] = {}
         self.rounds: dict[str, int] = {}
         self.barren: set[str] = set()
         self.ranked: dict[str, tuple[f.BidsCalled, int, tuple[Offer, ...]]] = {}
@@ -113,7 +115,8 @@ class Allocation:
             bids_until_ms=until_ms,
             own_offer=own,
         )
-        self.desk.append(audit_partition_of(opened.workflow), called, self._called, task)
+        mark = self._asking[opened.task] = object()
+        self.desk.append(audit_partition_of(opened.workflow), called, self._called, task, mark)
         return True
 
     def choose(
@@ -140,6 +143,7 @@ class Allocation:
     def forget(self, task_id: str) -> None:
         """Drop what is left of a task's auction."""
         self.auctions.pop(task_id, None)
+        self._asking.pop(task_id, None)
         self.rounds.pop(task_id, None)
         self.barren.discard(task_id)
         self.ranked.pop(task_id, None)
@@ -196,8 +200,10 @@ class Allocation:
         figures = (answer.price_micro_usd, answer.eta_ms, answer.confidence_permille)
         return Offer(me, agent, *figures, free_slots > 0, NEUTRAL_STANDING, 0, "")
 
-    def _called(self, record: f.Record, void: str, task: TaskState) -> None:
+    def _called(self, record: f.Record, void: str, task: TaskState, mark: object) -> None:
         called = record.fact
+        if self._asking.get(task.opened.task) is not mark:
+            return  # who wanted to know has forgotten the task, and may have begun anew
         if void or not isinstance(called, f.BidsCalled):
             self.then(task.opened.task, None)
             return
@@ -240,7 +246,9 @@ class Allocation:
             return None
         called, call, offers = last
         means = means_of(task.opened, called, task.purse.free)
-        offers = rerank(task.opened.task, offers, tried, means)
+        there = self.desk.directory.presence
+        left = {one.instance: HAS_LEFT for one in offers if there(one.instance) is None}
+        offers = rerank(task.opened.task, offers, {**left, **tried}, means)
         choice = self._winner(task, call, offers)
         if choice is not None:
             self.ranked[task.opened.task] = (called, call, offers)

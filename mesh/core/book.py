@@ -153,9 +153,10 @@ class Book:
             self.awards[task.lease.position] = task
 
     def add_task(self, task: TaskState) -> None:
-        """Add an open task that was not known."""
+        """Add an open task that was not known; what ended under its name so long ago is over."""
         opened = task.opened
         self.tasks[opened.task] = task
+        self.ended.pop(opened.task, None)
         self.members.setdefault(opened.workflow, {})[opened.task] = None
 
     def open_tasks(self, workflow: str) -> list[TaskState]:

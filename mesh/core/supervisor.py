@@ -95,6 +95,9 @@ class Supervisor(Watches):
 
         A task with a `defect` is opened to be rejected, so that the log tells of it.
         """
+        before = self.watches.get(opened.task)
+        if before is not None:
+            self._drop(before)  # under an award that was lost it was opened, too: its report is due
         watch = self._watch(opened)
         watch.defect = defect
         served = defect is None and self.desk.log_now(opened.workflow) <= opened.deadline_ms
@@ -121,7 +124,7 @@ class Supervisor(Watches):
         self._settle_slot(fact.award)
         if job is not None:
             if not self.worker.child_opened(job, fact.grant, void):
-                return self._drop(watch)
+                return self._adopt_anew(watch)
         else:
             self.roots.root_opened(fact, void)
             if void:
@@ -137,6 +140,14 @@ class Supervisor(Watches):
         end_ms = fact.deadline_ms + self.desk.settings.clock_skew_ms + 1
         due_ms = self.desk.local_time(fact.workflow, end_ms)
         return self._look_at(watch, min(due_ms, watch.silent_ms or due_ms))
+
+    def _adopt_anew(self, watch: Watch) -> None:
+        """Leave a child to whoever has the parent now: it may be a later award of this node."""
+        if self.watches.get(watch.task) is watch:
+            self._drop(watch)
+            task = self._task(watch.task)
+            if task is not None:
+                self.adopt(task)
 
     def _allocated(self, task_id: str, choice: Choice | None) -> None:
         """Write the award that an allocation came to; None: nobody can be had now."""

@@ -317,6 +317,9 @@ def test_a_next_ranked_that_has_left_is_not_chosen() -> None:
     fleet.wait(1_000)
     assert task in carl.works
     assert task not in ann.works
+    assert len(fleet.facts(f.BidsCalled)) == 1, "the next after it is"
+    marks = {offer.agent: offer.declined for offer in terms_of(fleet, task).offers}
+    assert marks == {"carl": "", "ann": HAS_LEFT, "bob": "no slot is free"}
 
 
 def test_what_nobody_bids_for_is_called_again_later() -> None:

@@ -162,6 +162,17 @@ def test_a_supervision_that_nobody_took_at_that_place_is_taken_again() -> None:
     assert tenure_state(boss) == "held"
 
 
+def test_a_taking_that_the_log_holds_for_a_repeat_is_written_again() -> None:
+    """A twin of this very incarnation has written before: one of them had to be void."""
+    fleet, (boss,) = boss_and()
+    boss._sequences.clear()
+    boss.owns(MORE_ROOTS)
+    assert fleet.void() == ["repeats an earlier fact of its emitter"]
+    assert boss.node.partitions.tenures[MORE_ROOTS].state == "waiting"
+    fleet.wait(fleet.settings.clock_skew_ms)
+    assert boss.submit(MORE_ROOTS) in boss.works
+
+
 # --- keeping it ---------------------------------------------------------------------------------
 
 
@@ -446,6 +457,20 @@ def test_a_record_that_a_successor_is_given_again_is_not_opened_again() -> None:
     assert offsets(new) == [1]
 
 
+def test_a_successor_answers_the_repeat_of_an_event_that_it_found_open() -> None:
+    fleet, old, new = two_bosses()
+    task = old.submit(event_id="e", reply_topic="r", correlation_id="1")
+    old.disowns()
+    new.owns()
+    old.finish(task)
+    assert new.submit(event_id="e", reply_topic="r", correlation_id="2") == ""
+    assert [one.correlation_id for one in new.said(e.Reply)] == ["1", "2"]
+    fleet.wait(60_000)
+    new.finish(new.submit())
+    fleet.wait(COMMIT_MS)
+    assert header(new).offset == 0, "and so will the next one"
+
+
 def test_another_partitions_tasks_are_not_taken_over() -> None:
     _, old, new = two_bosses()
     old.owns(MORE_ROOTS)
@@ -497,14 +522,17 @@ def test_a_note_of_what_ended_so_long_ago_that_nobody_knows_is_dropped() -> None
     fleet, old, new = two_bosses()
     task = old.submit()
     fleet.wait(6_000)
-    fleet.hold(f.WorkFinished)
+    fleet.hold(f.WorkFinished, times=1)
     old.finish(task)
     old.die()
+    new.owns()
     fleet.skip(EVENT_WINDOW_MS + 100_000)
-    new.owns(ROOTS, Header(0, 0, ()), task)
     new.finish(new.submit())
+    new.disowns()
+    third = fleet.join("boss", ROOTS.capability)
+    third.owns(ROOTS, Header(0, 0, ()), task)
     fleet.wait(TAKEN_OVER_MS)
-    assert e.DropOpen(ROOTS, task) in new.said(e.DropOpen)
+    assert third.said(e.DropOpen) == [e.DropOpen(ROOTS, task)]
 
 
 def test_what_is_noted_by_the_successor_is_not_noted_twice() -> None:
@@ -578,6 +606,15 @@ def test_a_suspended_task_is_noted_at_once() -> None:
     boss.call(task, sleep("0", 60_000))
     boss.finish(task)
     assert noted(boss) == ()
+
+
+def test_a_suspended_task_is_noted_under_its_own_partition() -> None:
+    _, (boss,) = boss_and()
+    boss.owns(MORE_ROOTS)
+    task = boss.submit(MORE_ROOTS)
+    boss.call(task, sleep("0", 60_000))
+    boss.give_up(task)
+    assert [(one.source, one.workflow) for one in boss.said(e.PutOpen)] == [(MORE_ROOTS, task)]
 
 
 def test_what_may_never_have_been_opened_is_not_noted() -> None:
@@ -658,12 +695,16 @@ def test_the_committed_header_leads_to_the_ends_that_may_be_asked_for_again() ->
 
 
 def test_above_a_number_of_open_tasks_load_waits_in_kafka() -> None:
-    _, (boss,) = boss_and(open_tasks=4)
-    tasks = [boss.submit() for _ in range(3)]
+    _, (boss,) = boss_and(open_tasks=8)
+    tasks = [boss.submit() for _ in range(7)]
     assert intake(boss) == []
-    tasks.append(boss.submit())
+    tasks += [boss.submit(), boss.submit()]
     assert intake(boss) == [(0, False)]
-    boss.finish(tasks[0])
+    assert len(boss.works) == 9, "what had been fetched already is opened all the same"
+    for task in tasks[:2]:
+        boss.finish(task)
+    assert intake(boss) == [(0, False)], "it does not flutter"
+    boss.finish(tasks[2])
     assert intake(boss) == [(0, False), (0, True)]
 
 

@@ -281,6 +281,13 @@ class TestSeeingPresence:
         assert made.expire(PRESENCE_MS + 1) == ("a", "b")
         assert asked(made) == ["c"]
 
+    def test_whoever_has_a_card_or_was_heard_of_is_listed(self) -> None:
+        made = directory(replace(CARD, agent="risk-b"), CARD)
+        for name, seen in (("b", 7), ("a", 9)):
+            made.see_presence(name, presence(name), seen)
+        assert made.agents == ("risk-a", "risk-b")
+        assert made.present() == ((presence("a"), 9), (presence("b"), 7))
+
     def test_the_digest_is_the_process_s_own(self) -> None:
         own = presence("a-1")._replace(handlers=(Handler("risk.screen", "d9"),))
         assert own.digest("risk.screen") == "d9"

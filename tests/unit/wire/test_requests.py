@@ -11,7 +11,7 @@ from mesh.core.inputs import Request
 from mesh.core.settings import MAX_EVENT_BYTES, MAX_NAME
 from mesh.core.values import Acceptance, Amount, Body, Charter, Mode
 from mesh.errors import WireError
-from mesh.ports import Incoming
+from mesh.ports import UNREADABLE, Incoming
 from mesh.wire.canonical import body_of
 from mesh.wire.entries import encode_entry
 from mesh.wire.requests import (
@@ -176,6 +176,12 @@ def test_a_traceparent_that_nobody_can_read_is_dropped(text: bytes) -> None:
 def test_what_cannot_be_read_is_a_dead_letter(value: bytes | None, what: str) -> None:
     with pytest.raises(WireError, match=what):
         asked(value)
+
+
+def test_a_header_whose_name_cannot_be_read_is_a_dead_letter() -> None:
+    """One of ours may have been meant: it is not guessed at."""
+    with pytest.raises(WireError, match="the name of a header is no UTF-8"):
+        asked(b"1", ("ce-id", b"7"), (UNREADABLE, b""))
 
 
 @pytest.mark.parametrize("topic", ["demo.audit", "x", "demo.tasks.review"])
