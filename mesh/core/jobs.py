@@ -145,10 +145,14 @@ class Jobs(ABC):
         """Let go of a job whose authority is gone, without a word."""
         if self.jobs.get(job.task) is job:
             del self.jobs[job.task]
-            self.desk.step.handlers.append(c.Stop(job.task, job.award, "lost"))
-            self.supervisor.lost(job.task)
-            self.desk.release(job.workflow)
+            self._let_go(job)
             self.supervisor.slot_freed()
+
+    def _let_go(self, job: Job) -> None:
+        """Stop the handler of a job that is held no more."""
+        self.desk.step.handlers.append(c.Stop(job.task, job.award, "lost"))
+        self.supervisor.lost(job.task)
+        self.desk.release(job.workflow)
 
     def _has_time(self, job: Job) -> bool:
         ledger = self.desk.ledger(job.workflow)

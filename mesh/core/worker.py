@@ -83,6 +83,9 @@ class Worker(Journal):
         key = (award.task, position)
         if key in self._seen:
             return desk.refuse(envelope, "the award is known already")
+        held = self.jobs.get(award.task)
+        if held is not None and held.award > position:
+            return desk.refuse(envelope, "a later award is held")
         self._remember(key, None)
         desk.hold(award.workflow)
         desk.headers.setdefault(award.workflow, award.header)
@@ -126,7 +129,7 @@ class Worker(Journal):
         job.supervisor = supervisor
         job.renewed_ms = self.desk.now_ms
         reason = self._objection(opened.capability, caller)
-        if not reason and self.free_slots < 1:
+        if not reason and self.free_slots < 1 and opened.task not in self.jobs:
             reason = "no slot is free"
         if reason and task.quiet:
             self.desk.hold(job.workflow)
@@ -143,11 +146,11 @@ class Worker(Journal):
             job = Job(task.opened.workflow, task.opened.task, task.lease.position)
             job.renewed_ms = self.desk.now_ms
         before = self.jobs.get(job.task)
-        if before is not None:
-            self.lose(before)
         job.restart = max((restart_of(name) for name in task.steps), default=0)
         self.jobs[job.task] = job
         self.desk.hold(job.workflow)
+        if before is not None:
+            self._let_go(before)  # its slot is this one's
         self._remember((job.task, job.award), None)
         self._start(task, job)
         for child in self.desk.ledger(job.workflow).children(task):

@@ -152,6 +152,32 @@ def test_an_award_of_a_task_that_is_held_already_takes_its_place() -> None:
     assert task in boss.node.supervisor.watches
 
 
+def test_an_earlier_award_that_comes_late_changes_nothing() -> None:
+    fleet, (boss, ann) = boss_and("ann")
+    fleet.hold(m.Award, ann, times=1)
+    task = boss.delegate(boss.submit())
+    fleet.wait(DIED_MS)
+    assert ann.works[task].epoch == 2
+    fleet.let_go()
+    assert ann.works[task].epoch == 2
+    assert not ann.heard(c.Stop)
+    assert ann.refusals == ["a later award is held"]
+    ann.finish(task)
+    assert not fleet.void()
+
+
+def test_an_award_that_takes_the_place_of_another_needs_no_slot_of_its_own() -> None:
+    fleet, (boss,) = boss_and()
+    ann = fleet.join("ann", PART, slots=1)
+    task = boss.delegate(boss.submit())
+    ann.stall()
+    fleet.wait(DIED_MS)
+    ann.flow()
+    assert not fleet.facts(f.AwardDeclined)
+    assert ann.works[task].epoch == 2
+    assert ann.node.worker.free_slots == 0
+
+
 # --- awards that are not ------------------------------------------------------------------------
 
 
