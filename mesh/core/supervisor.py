@@ -480,13 +480,6 @@ class Supervisor(Watches):
         else:
             self._append(task, f.TaskCompleted(**over, award=award), self._end_written, watch)
 
-    def given_up(self, task_id: str) -> None:
-        """Go on with a task that this node no longer works on, if it supervises it."""
-        watch = self.watches.get(task_id)
-        if watch is not None:
-            watch.known = watch.exact = True
-            self._after(watch)
-
     def lost(self, task_id: str) -> None:
         """Go on with a task whose award this node held and lost, if it supervises it."""
         watch = self.watches.get(task_id)

@@ -258,6 +258,13 @@ class Watches(ABC):
             self.roots.root_ended(watch.workflow)
         self._drop(watch)
 
+    def given_up(self, task_id: str) -> None:
+        """Go on with a task that this node no longer works on, if it supervises it."""
+        watch = self.watches.get(task_id)
+        if watch is not None:
+            watch.known = watch.exact = True
+            self._after(watch)
+
     def _usable(self, watch: Watch, choice: Choice | None) -> Choice | None:
         """Hold a slot for an award to this very node; None if it has none, or nobody was found."""
         if choice is not None and choice.presence.instance == self.desk.me.instance:
