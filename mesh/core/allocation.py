@@ -19,6 +19,7 @@ from mesh.core.ids import audit_partition_of, derive
 from mesh.core.negotiation import (
     HAS_LEFT,
     NEUTRAL_STANDING,
+    WINDOW,
     Self,
     candidates,
     choose_direct,
@@ -130,6 +131,9 @@ class Allocation:
         found = choose_direct(opened.task, offering, me, frozenset(tried), digest)
         if found is None:
             return None
+        few = len(offering) <= WINDOW  # of more, others than those looked at may have a slot
+        if found.instance != me.instance and few and offering.load(found) >= found.slots:
+            return None  # all are full: an award that is declined costs the log two facts
         if found.instance == me.instance:
             why = "the supervisor offers it and has a slot free"
         elif opened.mode is Mode.NAMED:

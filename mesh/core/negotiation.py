@@ -144,7 +144,7 @@ def choose_direct(
     for usable in _preferences(offering.capability, exclude, prefer_digest, full):
         if mine is not None and (usable is None or usable(mine)):
             return mine
-        chosen = _less_loaded(task, offering.instances, usable)
+        chosen = _less_loaded(task, offering, usable)
         if chosen is not None:
             return chosen
     return None
@@ -163,16 +163,16 @@ def _preferences(
 
 
 def _less_loaded(
-    task: str, instances: Sequence[Presence], usable: Callable[[Presence], bool] | None
+    task: str, offering: Offering, usable: Callable[[Presence], bool] | None
 ) -> Presence | None:
     """Take the less loaded of the two of highest weight; those without a slot are passed over."""
-    key = _hash(task)
-    pool = _neighbours(key, instances, usable)
+    key, load = _hash(task), offering.load
+    pool = _neighbours(key, offering.instances, usable)
     if len(pool) < 2:
         return pool[0] if pool else None
     ranked = [pool[place] for place in _ranking(key, [own.instance for own in pool])]
-    first, second = ([own for own in ranked if own.load < own.slots] + ranked)[:2]
-    return second if second.load * first.slots < first.load * second.slots else first
+    first, second = ([own for own in ranked if load(own) < own.slots] + ranked)[:2]
+    return second if load(second) * first.slots < load(first) * second.slots else first
 
 
 def _neighbours(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, insort
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -24,6 +24,7 @@ PRESENCE_MS = 45_000
 """Three heartbeats of 15 s: an instance that was not heard of for longer is not asked."""
 NEAR_MISSES = 3
 """Names that an error suggests: more is a list to read, not a hint."""
+_NOTHING: Mapping[str, int] = {}
 
 _SEGMENT = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 _AGENT = re.compile(rf"{_SEGMENT}(?:\.{_SEGMENT})*")
@@ -161,13 +162,19 @@ class Offering:
     """Mutable: the instances that may be asked for one capability, sorted by instance id.
 
     Look-ups and changes cost the logarithm of their number, so that a choice among a thousand
-    costs what one among ten does.
+    costs what one among ten does. `placed` is what each was given since it told its load.
     """
 
-    __slots__ = ("_agents", "_by_agent", "_instances", "capability")
+    __slots__ = ("_agents", "_by_agent", "_instances", "capability", "placed")
 
-    def __init__(self, capability: str, instances: Iterable[Presence] = ()) -> None:
+    def __init__(
+        self,
+        capability: str,
+        instances: Iterable[Presence] = (),
+        placed: Mapping[str, int] = _NOTHING,
+    ) -> None:
         self.capability = capability
+        self.placed = placed
         self._instances: list[Presence] = []
         self._agents: list[str] = []
         self._by_agent: dict[str, list[Presence]] = {}
@@ -203,6 +210,10 @@ class Offering:
         found = place < len(self._instances) and self._instances[place].instance == instance
         return self._instances[place] if found else None
 
+    def load(self, presence: Presence) -> int:
+        """Return the best guess at how many handlers an instance of these runs now."""
+        return max(0, presence.load + self.placed.get(presence.instance, 0))
+
     def put(self, presence: Presence) -> None:
         """Add an instance, or replace what was known of it (its agent never changes)."""
         if presence.agent not in self._by_agent:
@@ -226,12 +237,13 @@ class Offering:
         """Return those that belong to none of `agents`: itself when there is none to leave out."""
         if not any(agent in self._by_agent for agent in agents):
             return self
-        return Offering(self.capability, (own for own in self if own.agent not in agents))
+        left = (own for own in self if own.agent not in agents)
+        return Offering(self.capability, left, self.placed)
 
     def only(self, agent: str) -> Offering:
         """Return those of one agent."""
         own = self._by_agent.get(agent, [])
-        made = Offering(self.capability)
+        made = Offering(self.capability, placed=self.placed)
         made._instances = list(own)  # sorted already, so that this is no more than two copies
         made._by_agent = {agent: list(own)} if own else {}
         made._agents = list(made._by_agent)
@@ -241,7 +253,7 @@ class Offering:
 class Directory:
     """Mutable: the cards and the presence that this instance has seen, indexed by capability."""
 
-    __slots__ = ("_agents", "_cards", "_instances", "_offerings", "_presence", "_seen")
+    __slots__ = ("_agents", "_cards", "_instances", "_offerings", "_placed", "_presence", "_seen")
 
     def __init__(self) -> None:
         self._cards: dict[str, Card] = {}
@@ -250,6 +262,7 @@ class Directory:
         self._instances: dict[str, set[str]] = {}
         self._agents: dict[str, list[str]] = {}
         self._offerings: dict[str, Offering] = {}
+        self._placed: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return f"Directory({len(self._cards)} cards, {len(self._presence)} instances)"
@@ -302,11 +315,17 @@ class Directory:
             return f"{instance} is an instance of {known.agent}, not of {presence.agent}"
         if known is not None and known.handlers != presence.handlers:
             self._forget(instance)
+        self._placed.pop(instance, None)
         self._presence[instance] = presence
         self._seen[instance] = seen_ms
         self._instances.setdefault(presence.agent, set()).add(instance)
         self._reindex(presence)
         return ""
+
+    def placed(self, instance: str, by: int) -> None:
+        """Count work that an instance was given, or with -1 gave up, until it tells its load."""
+        if instance in self._presence:
+            self._placed[instance] = self._placed.get(instance, 0) + by
 
     def expire(self, now_ms: int) -> tuple[str, ...]:
         """Forget the instances that were not heard of for `PRESENCE_MS`; return their ids."""
@@ -356,7 +375,10 @@ class Directory:
         for handler in presence.handlers:
             name = handler.capability
             if name in offered:
-                self._offerings.setdefault(name, Offering(name)).put(presence)
+                known = self._offerings.get(name)
+                if known is None:
+                    known = self._offerings[name] = Offering(name, placed=self._placed)
+                known.put(presence)
             elif name in self._offerings:
                 self._offerings[name].drop(presence.instance)
 
@@ -365,6 +387,7 @@ class Directory:
         if presence is None:
             return
         del self._seen[instance]
+        self._placed.pop(instance, None)
         self._instances[presence.agent].discard(instance)
         for handler in presence.handlers:
             if handler.capability in self._offerings:

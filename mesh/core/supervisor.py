@@ -488,11 +488,6 @@ class Supervisor(Watches):
             watch.silent_ms = 0
             self._look_at(watch, self.desk.now_ms)
 
-    def fleet_changed(self) -> None:
-        """Look again at the tasks that nobody could be had for."""
-        for task_id in list(self._nobody):
-            self.look(task_id)
-
     def source_lost(self, workflow: str) -> None:
         """Forget all that is supervised of a workflow by the authority over its root."""
         ledger = self.desk.ledger(workflow)
@@ -512,6 +507,7 @@ class Supervisor(Watches):
             self.desk.refuse(envelope, "the fact is not the award's")
             return
         self.desk.ledger(watch.workflow).learn(outcome.record)
+        self.desk.directory.placed(fact.by.instance, -1)
         watch.adopting = False
         watch.known = isinstance(fact, f.AwardDeclined)
         watch.exact = not isinstance(fact, f.WorkSuspended)
@@ -521,6 +517,7 @@ class Supervisor(Watches):
             rest_ms = self.desk.settings.retry_pause_ms << min(watch.declines - 1, 8)
             watch.rests_ms = self.desk.now_ms + min(rest_ms, NOBODY_MS)
         self._after(watch)
+        self.slot_freed()
 
     def adopted(self, envelope: m.Envelope, adopted: m.Adopted) -> None:
         """Take a worker's answer to an adoption."""

@@ -15,7 +15,7 @@ from mesh.core.desk import Desk, Then
 from mesh.core.ids import audit_partition_of
 from mesh.core.jobs import Job
 from mesh.core.tasks import TaskState
-from mesh.core.values import Holder, Terms
+from mesh.core.values import Holder, Mode, Terms
 from mesh.core.worker import Worker
 
 SWEEP_MS: Final = 100
@@ -276,6 +276,7 @@ class Watches(ABC):
             self._nobody[watch.task] = None
         else:
             self._nobody.pop(watch.task, None)
+            self.desk.directory.placed(choice.presence.instance, 1)
         return choice
 
     def _settle_slot(self, terms: Terms | None) -> None:
@@ -287,6 +288,20 @@ class Watches(ABC):
         """Look again at the oldest task that found nobody."""
         for task_id in list(self._nobody)[:1]:
             self.look(task_id)
+
+    def fleet_changed(self) -> None:
+        """Look again at the tasks that nobody could be had for, until there is nobody again."""
+        wanting: set[tuple[str, str]] = set()
+        for task_id in list(self._nobody):
+            task = self._task(task_id)
+            if task is None or task.opened.mode is Mode.AUCTION:
+                self.look(task_id)
+                continue
+            wanted = (task.opened.capability, task.opened.named_agent)
+            if wanted not in wanting:
+                self.look(task_id)
+                if task_id in self._nobody:
+                    wanting.add(wanted)
 
     @abstractmethod
     def look(self, task_id: str) -> None:

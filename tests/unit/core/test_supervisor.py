@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -202,6 +203,7 @@ def test_who_lost_its_own_award_reads_and_goes_on() -> None:
 def test_a_declined_award_is_no_attempt_and_another_gets_it_at_once() -> None:
     fleet, (boss,) = boss_and()
     full = fleet.join("full", PART, slots=0)
+    fleet.announce(full, slots=1)
     root = boss.submit()
     fleet.hold(m.Award, full)
     task = boss.delegate(root)
@@ -217,6 +219,7 @@ def test_a_declined_award_is_no_attempt_and_another_gets_it_at_once() -> None:
 def test_who_declined_is_not_asked_again_at_once() -> None:
     fleet, (boss,) = boss_and()
     full = fleet.join("full", PART, slots=0)
+    fleet.announce(full, slots=1)
     boss.delegate(boss.submit())
     assert len(fleet.facts(f.AwardDeclined)) == 1
     fleet.wait(10_000)
@@ -225,6 +228,35 @@ def test_who_declined_is_not_asked_again_at_once() -> None:
     fleet.wait(1_100)
     assert ann.works
     assert not full.works
+
+
+def test_who_was_given_as_much_as_it_has_slots_is_not_asked_until_one_is_free() -> None:
+    """Its presence tells its load once a second: until then a thousand awards would be declined."""
+    fleet, (boss,) = boss_and()
+    ann = fleet.join("ann", PART, slots=1)
+    root = boss.submit()
+    first, second, third = (boss.delegate(root, step) for step in "012")
+    assert set(ann.node.worker.jobs) == {first}
+    ann.finish(first)
+    assert set(ann.node.worker.jobs) == {second}, "its outcome says that a slot is free"
+    fleet.announce(ann, slots=1, load=1)
+    ann.finish(second)
+    assert set(ann.node.worker.jobs) == {third}
+    assert not fleet.facts(f.AwardDeclined)
+
+
+def test_a_change_of_the_fleet_is_no_reason_to_look_at_all_that_wait() -> None:
+    fleet, (boss,) = boss_and()
+    ann = fleet.join("ann", PART, slots=1)
+    root = boss.submit()
+    for step in range(4):
+        boss.delegate(root, str(step))
+    looked = Mock(wraps=boss.node.supervisor.allocation.choose)
+    boss.node.supervisor.allocation.choose = looked  # type: ignore[method-assign]
+    fleet.announce(ann, load=1)
+    assert looked.call_count == 2, "one for its card, one for its presence"
+    fleet.join("bob", PART, slots=2)
+    assert looked.call_count == 2 + 1 + 2 + 1
 
 
 # --- suspension ---------------------------------------------------------------------------------

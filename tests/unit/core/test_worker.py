@@ -200,6 +200,7 @@ def test_who_reads_of_a_later_award_lets_its_own_go() -> None:
 def test_who_has_no_slot_declines() -> None:
     fleet, (boss,) = boss_and()
     ann = fleet.join("ann", PART, slots=1)
+    fleet.announce(ann, slots=2)
     task = boss.submit()
     first = boss.delegate(task, "0")
     second = boss.delegate(task, "1")
