@@ -349,19 +349,7 @@ def rows(seen: Seen, naps: int) -> list[Row]:
             baseline=PROBE_S,
         ),
     ]
-    for own in seen.memory:
-        each = (own.bytes - own.start_bytes) / max(1, own.workflows)
-        found.append(
-            Row(
-                name=f"{own.process} {own.when}: resident memory",
-                value=own.bytes / 1e6,
-                unit="MB",
-                baseline=own.allowed / 1e6,
-                at_most=1.0,
-                note=f"start {own.start_bytes / 1e6:.1f} MB, {own.workflows:,} workflows, "
-                f"{each:,.0f} bytes each",
-            )
-        )
+    found += [_weighed(own) for own in seen.memory]
     found += [
         Row(
             name="drained in the rolling restart meanwhile",
@@ -403,3 +391,16 @@ def rows(seen: Seen, naps: int) -> list[Row]:
         ),
     ]
     return found
+
+
+def _weighed(own: Memory) -> Row:
+    each = (own.bytes - own.start_bytes) / max(1, own.workflows)
+    return Row(
+        name=f"{own.process} {own.when}: resident memory",
+        value=own.bytes / 1e6,
+        unit="MB",
+        baseline=own.allowed / 1e6,
+        at_most=1.0,
+        note=f"start {own.start_bytes / 1e6:.1f} MB, {own.workflows:,} workflows, "
+        f"{each:,.0f} bytes each",
+    )

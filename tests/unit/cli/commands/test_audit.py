@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 
+from mesh.core import facts as f
 from mesh.ports import Place
+from mesh.transport.memory import MemoryBroker
 from mesh.wire import topics
 from tests.unit.cli.conftest import Cli, Recorded, copied
 
@@ -32,6 +34,26 @@ def test_a_log_that_was_tampered_with_is_code_5(cli: Cli, recorded: Recorded) ->
     assert "✗ every record is a fact: 1 violations" in ran.out
     assert f"{place.partition}/{len(records) + 2}" in ran.out
     assert "the log must not be trusted" in ran.err
+
+
+def test_a_record_that_was_taken_out_breaks_an_invariant(cli: Cli, recorded: Recorded) -> None:
+    """What is left is well-formed, every single record of it genuine."""
+    topic = topics.audit("test")
+    tampered = MemoryBroker(recorded.broker.clock)
+    for plan in topics.plans("test", partitions=topics.Partitions(audit=2)):
+        tampered.create_topic(plan)
+    number, records = recorded.records(recorded.workflows["table"])
+    begun = next(own for own in records if isinstance(own.fact, f.TaskAwarded))
+    for own in recorded.broker.records(topic):
+        if (own.partition, own.offset) != (number, begun.offset):
+            place = Place(topic, own.partition)
+            tampered.partition(place).append(own.append_ms, own.key, own.value, own.headers)
+    ran = cli("audit", "check", "-o", "json", broker=tampered)
+    assert ran.code == 5
+    shape = json.loads(ran.out)
+    assert shape["invariants"]["no gap in a sequence"] == 1
+    where = {one["invariant"]: one["where"] for one in shape["violations"]}
+    assert where["no gap in a sequence"].startswith(f"{number}/")
 
 
 def test_many_violations_are_cut_short_and_a_lost_beginning_is_said(

@@ -32,6 +32,26 @@ def test_an_award_that_does_not_follow_is_code_5(cli: Cli, recorded: Recorded) -
     assert "1 awards do not follow from their figures" in ran.err
 
 
+def test_every_award_of_the_mesh_is_recomputed(cli: Cli, recorded: Recorded) -> None:
+    ran = cli("why", "--every-workflow", broker=recorded.broker)
+    assert ran.code == 0
+    assert "5 workflows, 10 tasks, " in ran.out
+    assert "all agree" in ran.out
+    forged = _forged(recorded.broker, recorded.workflows["table"])
+    ran = cli("why", "--every-workflow", "-o", "json", broker=forged)
+    assert ran.code == 5
+    shape = json.loads(ran.out)
+    facts = (decode_fact(own.value).fact for own in forged.records(topics.audit("test")))
+    awards = [fact for fact in facts if getattr(fact, "award", None) and _awards(fact)]
+    assert (shape["tasks"], shape["awards"]) == (10, len(awards))
+    assert [own["agrees"] for own in shape["disagree"]] == [False]
+    assert cli("why", "--every-workflow", recorded.workflows["table"]).code == 2
+
+
+def _awards(fact: f.Fact) -> bool:
+    return isinstance(fact, f.TaskOpened | f.TaskAwarded)
+
+
 def _forged(broker: MemoryBroker, workflow: str) -> MemoryBroker:
     """Return the same log with one score raised."""
     made = MemoryBroker(broker.clock)
