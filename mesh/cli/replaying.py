@@ -1,10 +1,10 @@
 """Runs a recorded task's handler against its journal: offline, and without doing anything.
 
 The handler is started as a worker would start it. Each call is compared with the journal's step of
-that id, by what must be equal for a worker to go on (kind, name, hash of the input), and answered
-with the recorded result. A tool, a model or another agent is never called. What the handler returns
-in the end must be what was recorded. So a divergence is what a worker would park the task for, or a
-result that changed.
+that place, as a worker would find it there (`mesh.core.recall`), and answered with the recorded
+result. A tool, a model or another agent is never called. What the handler returns in the end must
+be what was recorded. So a divergence is what a worker would park the task for, or a result that
+changed. Where several attempts were made, it is the last one that is run.
 
 A call that was refused (no budget, not in the scope) left no record. It is known by the steps that
 came after it on its path, or by the end that it led to.
@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Final
 
 from mesh.core import calls as c
 from mesh.core.negotiation import refuse_call
+from mesh.core.recall import find, place_of, shown, signature, signature_of
 from mesh.core.settings import Settings
 from mesh.core.tasks import Phase, TaskState
-from mesh.core.values import Amount, Outcome, StepKind
-from mesh.errors import BudgetExceeded, ScopeError
+from mesh.core.values import Amount, Effect, Outcome
+from mesh.errors import BudgetExceeded, JournalMismatch, ScopeError
 
 if TYPE_CHECKING:
     from mesh.runtime.agent import Agent
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 LIMIT_S: Final = 60.0
 """A replay waits for nothing but the handler's own computing."""
 SWEEP_S: Final = 0.05
-Signature = tuple[StepKind, str, bytes]
 
 
 class Verdict(StrEnum):
@@ -130,20 +130,19 @@ class _One:
             opened.task,
             award,
             state.epoch,
-            terms.attempt if terms is not None else 1,
+            state.revision + 1,
             terms.reason if terms is not None else "",
             opened,
             state.opened_ms,
             restart,
         )
         head = f"r{restart}/" if restart else ""
-        self._steps = {
+        self._left = {
             name: step
             for name, step in state.steps.items()
-            if (name.startswith(head) if head else "/" not in name)
+            if (name.startswith(head) if head else "/" not in name) and step.offset >= state.revised
         }
-        self._left = dict(self._steps)
-        self._taken = 0
+        self._taken: set[str] = set()
         self._difference: tuple[str, str, str] | None = None
         self._waits = False
 
@@ -169,25 +168,33 @@ class _One:
     def _called(self, call: c.Call) -> list[c.Resolve | c.Refuse]:
         if isinstance(call, c.Withdraw):
             return []
-        step = self._left.pop(call.step, None)
-        if step is None:
-            error = self._refused(call)
-            if error is not None:
-                return [c.Refuse(self.work.task, self.work.award, call.step, error)]
-            if self._ends_here():
-                self.differs(call.step, "the end", shown(signature(call)))
-            else:
-                self._waits = True  # the recorded handler was interrupted before this step
-                self.over.set()
+        entry = find(self.state, call, self._taken, lambda _: Effect.PURE)
+        if isinstance(entry, JournalMismatch):
+            self.differs(call.step, entry.recorded, entry.called)
             return []
-        recorded = (step.kind, step.name, step.input_hash)
-        if recorded != signature(call):
-            self.differs(call.step, shown(recorded), shown(signature(call)))
+        if entry.step is None:
+            return self._new(call)
+        self._taken.add(entry.name)
+        self._left.pop(entry.name, None)
+        if entry.step.result is None:
             return []
-        self._taken += 1
-        if step.result is None:
-            return []
-        return [c.Resolve(self.work.task, self.work.award, call.step, step.result)]
+        return [c.Resolve(self.work.task, self.work.award, call.step, entry.step.result)]
+
+    def _new(self, call: c.Call) -> list[c.Resolve | c.Refuse]:
+        """Take a call that the journal does not have."""
+        called = shown(signature(call))
+        error = self._refused(call)
+        earlier = self.state.steps.get(call.step)
+        if earlier is not None:  # the recorded attempt took what one before it had done there
+            self.differs(call.step, shown(signature_of(earlier)), called)
+        elif error is not None:
+            return [c.Refuse(self.work.task, self.work.award, call.step, error)]
+        elif self._ends_here():
+            self.differs(call.step, "the end", called)
+        else:
+            self._waits = True  # the recorded handler was interrupted before this step
+            self.over.set()
+        return []
 
     def _refused(self, call: c.Call) -> Exception | None:
         """Return the refusal that this call met when it was recorded, None if it met none."""
@@ -220,8 +227,7 @@ class _One:
             return
         if self._left and said.outcome is Outcome.COMPLETED:
             name, step = next(iter(self._left.items()))
-            signed = (step.kind, step.name, step.input_hash)
-            self.differs(name, shown(signed), "the end")
+            self.differs(name, shown(signature_of(step)), "the end")
             return
         then = (recorded.outcome, recorded.field, _first(recorded.error), recorded.result.hash)
         now = (said.outcome, said.field, _first(said.error), said.body.hash)
@@ -257,7 +263,7 @@ class _One:
             capability=opened.capability,
             agent=self.agent.name,
             verdict=Verdict.DIVERGES if self._difference is not None else verdict,
-            steps=self._taken,
+            steps=len(self._taken),
             same_code=terms is None or terms.digest == own,
             step=step,
             recorded=recorded,
@@ -279,31 +285,6 @@ def replayable(state: TaskState, agents: Mapping[str, Agent]) -> str:
     if state.phase is Phase.ENDED and finished is None and not state.steps:
         return "no handler did anything"
     return ""
-
-
-def signature(call: c.Call) -> Signature:
-    """Return what must be equal in the journal and in the call."""
-    match call:
-        case c.Delegate():
-            return StepKind.DELEGATE, call.capability, call.input.hash
-        case c.Spend():
-            return StepKind.SPEND, "spend", b""
-        case c.Use():
-            return call.kind, call.name, call.input_hash
-        case c.Keep():
-            return StepKind.ARTIFACT, call.name, call.input_hash
-        case c.Decide():
-            return StepKind.DECISION, call.choice, b""
-        case c.Sleep():
-            return StepKind.SLEEP, "sleep", b""
-        case c.Withdraw():
-            raise AssertionError("a withdrawal is no step")
-
-
-def shown(signed: Signature) -> str:
-    """Return a step in words."""
-    kind, name, input_hash = signed
-    return f"{kind} {name} (input {input_hash.hex()[:8]})" if input_hash else f"{kind} {name}"
 
 
 def _asked(call: c.Call) -> Amount:
@@ -331,9 +312,9 @@ def _first(error: str) -> str:
 
 def _place(step: str) -> tuple[str, int]:
     """Return a step's path and its ordinal there."""
-    head, dot, ordinal = step.rpartition(".")
+    head, dot, ordinal = place_of(step).rpartition(".")
     if not dot:
-        head, slash, ordinal = step.rpartition("/")
+        head, slash, ordinal = place_of(step).rpartition("/")
         head += slash
     return head + dot, int(ordinal) if ordinal.isdigit() else -1
 

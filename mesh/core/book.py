@@ -31,7 +31,10 @@ NEVER = 2**62
 
 
 class End(NamedTuple):
-    """How a root task ended: kept for a time so that its repeat is answered, not run again."""
+    """How a root task ended: kept for a time so that its repeat is answered, not run again.
+
+    `record` is the offset in `source` of the record that asked for it.
+    """
 
     status: Status
     reason: str
@@ -43,6 +46,8 @@ class End(NamedTuple):
     event_id: str
     reply_topic: str
     correlation_id: str
+    source: TaskPartition
+    record: int
 
 
 class Book:

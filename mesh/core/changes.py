@@ -47,7 +47,7 @@ def open_task(book: Book, record: f.Record, fact: f.TaskOpened, parent: TaskStat
         parent.quiet = False
         parent.purse.grant(fact.grant)
         parent.children[fact.task] = None
-        step = StepState(StepKind.DELEGATE, fact.capability, fact.input.hash)
+        step = StepState(StepKind.DELEGATE, fact.capability, fact.input.hash, record.offset)
         step.child = fact.task
         parent.steps[fact.step] = step
     if fact.award is not None:
@@ -74,6 +74,8 @@ def _award(book: Book, record: f.Record, task: TaskState, terms: Terms) -> None:
     task.phase = Phase.WORKING
     task.terms = terms
     task.epoch = terms.epoch
+    if task.revision != task.verdicts:
+        task.revision, task.revised = task.verdicts, record.offset
     task.quiet = True
     task.finished = None
     task.waiting_for = ()
@@ -143,6 +145,7 @@ def _finished(book: Book, record: f.Record, fact: f.WorkFinished) -> None:
     task.finished_at = result
     if fact.outcome is not Outcome.COMPLETED:
         task.attempts += 1
+        task.verdicts += 1
         _give_up(task, Phase.OPEN, Cause.FAILED, fact.error)
         _account(task, fact.spent)
     elif task.opened.acceptance is Acceptance.AUTOMATIC:
@@ -155,6 +158,7 @@ def _finished(book: Book, record: f.Record, fact: f.WorkFinished) -> None:
 def _result_rejected(book: Book, _: f.Record, fact: f.ResultRejected) -> None:
     task = book.tasks[fact.task]
     task.attempts += 1
+    task.verdicts += 1
     _give_up(task, Phase.OPEN, Cause.REJECTED, fact.reason)
 
 
@@ -209,21 +213,25 @@ def close_task(book: Book, task: TaskState, result: Result, spent: Amount) -> No
                 opened.event_id,
                 opened.reply_topic,
                 opened.correlation_id,
+                opened.source,
+                opened.offset,
             ),
         )
 
 
-def _step(task: TaskState, name: str, kind: StepKind, label: str, input_hash: bytes) -> StepState:
+def _step(
+    task: TaskState, record: f.Record, name: str, signed: tuple[StepKind, str, bytes]
+) -> StepState:
     task.quiet = False
     step = task.steps.get(name)
     if step is None:
-        step = task.steps[name] = StepState(kind, label, input_hash)
+        step = task.steps[name] = StepState(*signed, record.offset)
     return step
 
 
 def _begun(book: Book, record: f.Record, fact: f.StepBegun) -> None:
     task = book.tasks[fact.task]
-    step = _step(task, fact.step, fact.kind, fact.name, fact.input_hash)
+    step = _step(task, record, fact.step, (fact.kind, fact.name, fact.input_hash))
     step.effect = fact.effect
     if step.begun_ms == 0:
         step.until_ms = fact.until_ms
@@ -237,7 +245,7 @@ def _begun(book: Book, record: f.Record, fact: f.StepBegun) -> None:
 
 def _step_finished(book: Book, record: f.Record, fact: f.StepFinished) -> None:
     task = book.tasks[fact.task]
-    step = _step(task, fact.step, fact.kind, fact.name, fact.input_hash)
+    step = _step(task, record, fact.step, (fact.kind, fact.name, fact.input_hash))
     reserved = task.reserved.pop((fact.step, step.reservations - 1), None)
     if reserved is not None:
         task.purse.settle(reserved, fact.spent)
@@ -245,9 +253,9 @@ def _step_finished(book: Book, record: f.Record, fact: f.StepFinished) -> None:
     step.result = Result(record.offset, record.append_ms, status, fact.error, fact.result)
 
 
-def _reserved(book: Book, _: f.Record, fact: f.SpendReserved) -> None:
+def _reserved(book: Book, record: f.Record, fact: f.SpendReserved) -> None:
     task = book.tasks[fact.task]
-    step = _step(task, fact.step, StepKind.SPEND, "spend", b"")
+    step = _step(task, record, fact.step, (StepKind.SPEND, "spend", b""))
     task.purse.reserve(fact.amount)
     task.reserved[fact.step, fact.number] = fact.amount
     step.reservations += 1
@@ -263,7 +271,7 @@ def _settled(book: Book, record: f.Record, fact: f.SpendSettled) -> None:
 
 def _decided(book: Book, record: f.Record, fact: f.DecisionRecorded) -> None:
     task = book.tasks[fact.task]
-    step = _step(task, fact.step, StepKind.DECISION, fact.choice, b"")
+    step = _step(task, record, fact.step, (StepKind.DECISION, fact.choice, b""))
     step.result = Result(record.offset, record.append_ms, Status.COMPLETED, "", NOTHING)
 
 

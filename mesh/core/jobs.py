@@ -17,6 +17,7 @@ from mesh.core import facts as f
 from mesh.core import messages as m
 from mesh.core.budget import ZERO
 from mesh.core.desk import Desk
+from mesh.core.recall import place_of
 from mesh.core.tasks import TaskState
 from mesh.core.values import (
     Amount,
@@ -70,11 +71,16 @@ class Supervises(Protocol):
 
 
 class Job:
-    """Mutable: one award that this node holds."""
+    """Mutable: one award that this node holds.
+
+    `calls` are those that are not answered yet, by place, each with the name of its entry in the
+    journal as its step; `taken` are the entries that answered one (see `mesh.core.recall`).
+    """
 
     __slots__ = (
         "award", "calls", "done", "drained", "gone", "parked", "promised", "renewed_ms",
-        "restart", "state", "supervisor", "task", "unsettled", "waiting", "why", "workflow",
+        "restart", "state", "supervisor", "taken", "task", "unsettled", "waiting", "why",
+        "workflow",
     )  # fmt: skip
 
     def __init__(self, workflow: str, task: str, award: int) -> None:
@@ -85,6 +91,7 @@ class Job:
         self.state = "running"
         self.why = ""
         self.calls: dict[str, c.Call] = {}
+        self.taken: set[str] = set()
         self.unsettled = 0
         self.drained = False
         self.gone = False
@@ -232,12 +239,14 @@ class Jobs(ABC):
         }
 
     def _resolve(self, job: Job, step: str, result: c.Result) -> None:
-        job.calls.pop(step, None)
-        self.desk.step.handlers.append(c.Resolve(job.task, job.award, step, result))
+        place = place_of(step)
+        job.calls.pop(place, None)
+        self.desk.step.handlers.append(c.Resolve(job.task, job.award, place, result))
 
     def _refuse(self, job: Job, step: str, error: Exception) -> None:
-        job.calls.pop(step, None)
-        self.desk.step.handlers.append(c.Refuse(job.task, job.award, step, error))
+        place = place_of(step)
+        job.calls.pop(place, None)
+        self.desk.step.handlers.append(c.Refuse(job.task, job.award, place, error))
 
     @abstractmethod
     def waiting(self, waiting: c.Waiting) -> None:

@@ -9,14 +9,16 @@ that it counts, then act.
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Final
 
 from mesh.core import calls as c
 from mesh.core import facts as f
 from mesh.core.budget import HOP, ZERO, add, half, lacking, subtract
-from mesh.core.ids import child_id, effect_key
+from mesh.core.ids import child_id
 from mesh.core.jobs import Job, Jobs, Under
 from mesh.core.negotiation import refuse_call
+from mesh.core.recall import REPEATABLE, find, key_of, place_of, signature
 from mesh.core.settings import MAX_STEPS
 from mesh.core.tasks import StepState, TaskState
 from mesh.core.values import (
@@ -24,11 +26,9 @@ from mesh.core.values import (
     Amount,
     Body,
     Effect,
-    StepKind,
 )
 from mesh.errors import BudgetExceeded, IllegalMove, JournalMismatch, ScopeError
 
-REPEATABLE: Final = frozenset({Effect.PURE, Effect.IDEMPOTENT, Effect.KEYED})
 ONE_CALL: Final = Amount(tool_calls=1)
 """Each call of a tool or a model is one of `tool_calls`."""
 
@@ -45,26 +45,33 @@ class Journal(Jobs):
         if isinstance(call, c.Withdraw):
             awaited = job.calls.get(call.step)
             if isinstance(awaited, c.Delegate):
-                child = child_id(job.task, call.step, awaited.input.hash)
+                child = child_id(job.task, awaited.step, awaited.input.hash)
                 self.supervisor.cancel(child, "its result is no longer awaited", "")
             return
         if call.step in job.calls:
             raise IllegalMove(f"step {call.step} of {task_id} was called twice")
-        step = task.steps.get(call.step)
-        job.calls[call.step] = call
-        if step is None:
-            if len(task.steps) >= MAX_STEPS:
-                self._refuse(job, call.step, IllegalMove(f"a task has at most {MAX_STEPS} steps"))
-            else:
-                self._issue(job, task, call)
+        entry = find(task, call, job.taken, self._effect_of)
+        if isinstance(entry, JournalMismatch):
+            self._mismatch(job, task, entry)
             return
-        recorded, now = (step.kind, step.name, step.input_hash), _signature(call)
-        if recorded != now:
-            self._mismatch(job, task, call.step, _shown(recorded), _shown(now))
+        place, step = call.step, entry.step
+        if entry.name != place:
+            call = replace(call, step=entry.name)
+        job.taken.add(entry.name)
+        job.calls[place] = call
+        if step is None and len(task.steps) >= MAX_STEPS:
+            self._refuse(job, place, IllegalMove(f"a task has at most {MAX_STEPS} steps"))
+        elif step is None:
+            self._issue(job, task, call)
         elif step.result is not None:
-            self._resolve(job, call.step, step.result)
+            self._resolve(job, place, step.result)
         else:
             self._again(job, task, step, call)
+
+    def _effect_of(self, capability: str) -> Effect:
+        """Return a capability's effect class; of one that nobody offers now, the worst."""
+        offered = self.desk.directory.capability(capability)
+        return offered.effect if offered is not None else Effect.IRREVERSIBLE
 
     def _issue(self, job: Job, task: TaskState, call: c.Call) -> None:
         """Append the first fact of a step that the journal does not have."""
@@ -101,8 +108,8 @@ class Journal(Jobs):
                 if step.effect in REPEATABLE:
                     self._use(job, task, call)
                 elif call.probe:
-                    key = effect_key(job.task, call.step, call.name)
-                    self.desk.step.handlers.append(c.Probe(job.task, job.award, call.step, key))
+                    place, key = place_of(call.step), key_of(task, call.step)
+                    self.desk.step.handlers.append(c.Probe(job.task, job.award, place, key))
                 else:
                     note = (
                         f"step {call.step} ({call.name}, {step.effect}) was begun and its outcome "
@@ -154,7 +161,7 @@ class Journal(Jobs):
         if job is None:
             return False
         result = self._task(job).steps[step].result
-        if job.state == "running" and step in job.calls and result is not None:
+        if job.state == "running" and place_of(step) in job.calls and result is not None:
             self._resolve(job, step, result)
         self._leave(job)
         return True
@@ -163,11 +170,12 @@ class Journal(Jobs):
         """Ask the handler to check a child's result; False while it does not await it."""
         job = self.jobs.get(task_id)
         finished = child.finished
-        if job is None or job.state != "running" or step not in job.calls or finished is None:
+        place = place_of(step)
+        if job is None or job.state != "running" or place not in job.calls or finished is None:
             return False
         award = child.lease.position if child.lease is not None else -1
         self.desk.step.handlers.append(
-            c.Review(job.task, job.award, step, child.opened.task, award, finished.result)
+            c.Review(job.task, job.award, place, child.opened.task, award, finished.result)
         )
         return True
 
@@ -206,8 +214,8 @@ class Journal(Jobs):
         fact = record.fact
         if isinstance(fact, f.StepBegun):
             job.promised = subtract(job.promised, fact.reserve)
-            key = effect_key(job.task, fact.step, fact.name)
-            self.desk.step.handlers.append(c.Perform(job.task, job.award, fact.step, key))
+            place, key = place_of(fact.step), key_of(self._task(job), fact.step)
+            self.desk.step.handlers.append(c.Perform(job.task, job.award, place, key))
 
     def performed(self, done: c.StepDone) -> None:
         """Record what an effect came to; a job that is being unwound still records it."""
@@ -274,13 +282,14 @@ class Journal(Jobs):
 
     def _wake(self, job: Job, name: str, step: StepState) -> None:
         """Finish a sleep when its time has come, else look again then."""
-        if self.jobs.get(job.task) is not job or job.state != "running" or name not in job.calls:
+        place = place_of(name)
+        if self.jobs.get(job.task) is not job or job.state != "running" or place not in job.calls:
             return
         if self.desk.log_now(job.workflow) < step.until_ms:
             at_ms = self.desk.local_time(job.workflow, step.until_ms)
             self.desk.at(at_ms, self._wake, job, name, step)
             return
-        call = job.calls[name]
+        call = job.calls[place]
         if isinstance(call, c.Sleep):
             self._append(job, self._finish_step(job, call, NOTHING), self._stepped)
 
@@ -292,14 +301,14 @@ class Journal(Jobs):
         """Hand over the result that a fact of this job has just recorded."""
         step = getattr(record.fact, "step", "")
         result = self._task(job).steps[step].result
-        if result is not None and step in job.calls:
+        if result is not None and place_of(step) in job.calls:
             self._resolve(job, step, result)
 
     def _nothing_more(self, _: Job, __: f.Record) -> None:
         """The fact was all."""
 
     def _finish_step(self, job: Job, call: c.Keep | c.Sleep | c.Use, body: Body) -> f.StepFinished:
-        kind, name, input_hash = _signature(call)
+        kind, name, input_hash = signature(call)
         return f.StepFinished(
             **self._under(job),
             step=call.step,
@@ -311,14 +320,14 @@ class Journal(Jobs):
             result=call.result if isinstance(call, c.Keep) else body,
         )
 
-    def _mismatch(self, job: Job, task: TaskState, step: str, recorded: str, now: str) -> None:
+    def _mismatch(self, job: Job, task: TaskState, error: JournalMismatch) -> None:
         """Park the task, or start over where its author allows that."""
-        error = JournalMismatch(step, recorded=recorded, called=now)
         if task.opened.capability not in self.restarts:
-            self._park(job, step, str(error), "journal-mismatch")
+            self._park(job, error.step, str(error), "journal-mismatch")
             return
         job.restart += 1
         job.calls.clear()
+        job.taken.clear()
         self.desk.incident("journal-restart", job.workflow, job.task, str(error))
         self.desk.step.handlers.append(c.Stop(job.task, job.award, "restarted"))
         self._start(task, job)
@@ -331,7 +340,7 @@ class Journal(Jobs):
                     job.task,
                     job.award,
                     task.epoch,
-                    task.attempts + 1,
+                    task.revision + 1,
                     task.reason,
                     task.opened,
                     task.opened_ms,
@@ -345,34 +354,10 @@ class Journal(Jobs):
         """Give the task up until a person has looked at it."""
 
 
-def _signature(call: c.Call) -> tuple[StepKind, str, bytes]:
-    """Return what must be equal in the journal and in the call: kind, name, hash of the input."""
-    match call:
-        case c.Delegate():
-            return StepKind.DELEGATE, call.capability, call.input.hash
-        case c.Spend():
-            return StepKind.SPEND, "spend", b""
-        case c.Use():
-            return call.kind, call.name, call.input_hash
-        case c.Keep():
-            return StepKind.ARTIFACT, call.name, call.input_hash
-        case c.Decide():
-            return StepKind.DECISION, call.choice, b""
-        case c.Sleep():
-            return StepKind.SLEEP, "sleep", b""
-        case c.Withdraw():
-            raise IllegalMove("a withdrawal is no step")
-
-
-def _shown(signature: tuple[StepKind, str, bytes]) -> str:
-    kind, name, input_hash = signature
-    return f"{kind} {name} {input_hash.hex()[:8]}".rstrip()
-
-
 def _begun(
     under: Under, call: c.Use | c.Sleep, *, reserve: Amount = ZERO, until_ms: int = 0
 ) -> f.StepBegun:
-    kind, name, input_hash = _signature(call)
+    kind, name, input_hash = signature(call)
     return f.StepBegun(
         **under,
         step=call.step,

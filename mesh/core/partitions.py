@@ -54,8 +54,8 @@ class Tenure:
 
     __slots__ = (
         "committed", "ended", "events", "floor", "given", "next_offset", "offsets", "open",
-        "paused", "position", "queue", "renewed_ms", "repeatable", "source", "state", "taking",
-        "used",
+        "paused", "position", "queue", "recovered", "renewed_ms", "repeatable", "source", "state",
+        "taking", "used",
     )  # fmt: skip
 
     def __init__(self, source: TaskPartition, given: PartitionAssigned) -> None:
@@ -73,6 +73,7 @@ class Tenure:
         self.events: deque[str] = deque()
         self.repeatable: dict[str, Header] = {}
         self.next_offset = -1
+        self.recovered = -1  # the last record that the log, as it was read, knows of
         self.committed = -1
         self.floor: Header = BEGINNING
         self.paused = False
@@ -169,6 +170,7 @@ class Partitions(Roots):
             self.desk.headers[workflow] = earliest([known, header])
             ledger.merge(read, workflow, self.desk.works)
             tenure.open[workflow] = header
+            tenure.recovered = max(tenure.recovered, opened.offset)
             if opened.event_id:
                 tenure.repeatable[workflow] = header
             self._ask(workflow, opened.reply_topic, opened.correlation_id)
@@ -179,6 +181,8 @@ class Partitions(Roots):
                 self._note_later(tenure, workflow)
         for workflow, end in read.ended.items():
             ledger.ended[workflow] = end
+            if end.source == tenure.source:
+                tenure.recovered = max(tenure.recovered, end.record)
             noted = workflow in tenure.given.opened
             if noted:
                 self._ask(workflow, end.reply_topic, end.correlation_id)
@@ -229,7 +233,7 @@ class Partitions(Roots):
 
     def _lose(self, tenure: Tenure) -> None:
         """The supervision ran out while the group still says that it is ours: take it again."""
-        header = earliest([tenure.floor, *tenure.open.values()])
+        header = earliest([tenure.floor, *tenure.open.values(), *_inherited(tenure)])
         opened = tenure.given.opened | (self._noted & tenure.open.keys())
         askers = dict(self._askers)
         self._let_go(tenure)
@@ -509,6 +513,7 @@ class Partitions(Roots):
             return
         tenure.committed = offset
         headers = [header for name, header in tenure.open.items() if name not in self._noted]
+        headers += _inherited(tenure)
         if tenure.repeatable:
             headers.append(min(tenure.repeatable.values(), key=attrgetter("offset")))
         headers = headers or [self._header(tenure, 0)]
@@ -530,3 +535,12 @@ class Partitions(Roots):
             if paused:
                 sources = tuple(other.source for other in paused)
                 self.desk.step.commits.append(Intake(sources, open=True))
+
+
+def _inherited(tenure: Tenure) -> list[Header]:
+    """Return where to read from, as long as records are due that the log knew of already.
+
+    A successor gets them, too: it must find that they were opened, and may have ended.
+    """
+    due = max(tenure.committed, 0) <= tenure.recovered
+    return [tenure.given.header or BEGINNING] if due else []

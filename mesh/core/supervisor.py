@@ -226,6 +226,7 @@ class Supervisor(Watches):
             self.worker.begin(task)
             return
         watch.known = watch.exact = False
+        self._leave_below(task)
         watch.silent_ms = self.desk.now_ms + terms.lease_ms + self.desk.settings.clock_skew_ms
         self.desk.send(
             terms.worker,
@@ -240,13 +241,26 @@ class Supervisor(Watches):
             ),
         )
 
+    def _leave_below(self, task: TaskState) -> None:
+        """Leave to a worker what is below its task: from here on this node knows less of it."""
+        for below in list(self.desk.ledger(task.opened.workflow).descendants(task)):
+            watch = self.watches.get(below.opened.task)
+            if watch is None:
+                continue
+            watch.known = watch.exact = False
+            if not watch.busy:
+                self._drop(watch)
+
     def look(self, task_id: str) -> None:
         """Do what is to be done next about a task."""
         watch = self.watches.get(task_id)
         if watch is None or watch.busy:
             return
         task = self._task(task_id)
-        if task is None or not self._is_ours(task):
+        if task is None:
+            self._after(watch)  # it ended, and who worked on it here had let go of it
+            return
+        if not self._is_ours(task):
             self._drop(watch)
             return
         watch.due_ms = FAR
@@ -261,6 +275,9 @@ class Supervisor(Watches):
         expired_ms = self.desk.local_time(watch.workflow, end_ms)
         if expired_ms > self.desk.now_ms:
             self._look_at(watch, expired_ms)
+        self._look_by_phase(watch, task)
+
+    def _look_by_phase(self, watch: Watch, task: TaskState) -> None:
         if self._must_end(watch, task):
             self._look_to_end(watch, task)
         elif task.phase is Phase.WORKING:
@@ -586,7 +603,7 @@ def _put_award(opened: f.TaskOpened, terms: Terms) -> None:
 
 
 def _has_journal(task: TaskState) -> bool:
-    return bool(task.steps) or task.purse.spent != ZERO
+    return bool(task.steps) or task.verdicts > 0 or task.purse.spent != ZERO
 
 
 def _runs(ledger: Ledger, task: TaskState) -> bool:

@@ -153,12 +153,13 @@ class StepState:
     """Mutable: what the journal has of one step. `result` is None until it is finished."""
 
     __slots__ = (
-        "award", "begun_ms", "child", "effect", "input_hash", "kind", "name", "reservations",
-        "result", "spent", "until_ms",
+        "award", "begun_ms", "child", "effect", "input_hash", "kind", "name", "offset",
+        "reservations", "result", "spent", "until_ms",
     )  # fmt: skip
 
-    def __init__(self, kind: StepKind, name: str, input_hash: bytes) -> None:
+    def __init__(self, kind: StepKind, name: str, input_hash: bytes, offset: int) -> None:
         self.kind = kind
+        self.offset = offset
         self.name = name
         self.input_hash = input_hash
         self.effect = Effect.PURE
@@ -176,12 +177,17 @@ class StepState:
 
 
 class TaskState:
-    """Mutable: what a ledger knows of one task that has not ended."""
+    """Mutable: what a ledger knows of one task that has not ended.
+
+    `verdicts` counts the attempts that failed or were refused, `attempts` those that died, too;
+    `revision` is the number of verdicts that the current award is told of, `revised` the offset
+    of the first award that was (see `mesh.core.recall`).
+    """
 
     __slots__ = (
         "attempts", "cancel", "cause", "children", "epoch", "finished", "finished_at", "last",
         "lease", "offset", "opened", "opened_ms", "phase", "purse", "quiet", "reason", "reserved",
-        "steps", "terms", "waiting_for",
+        "revised", "revision", "steps", "terms", "verdicts", "waiting_for",
     )  # fmt: skip
 
     def __init__(self, opened: f.TaskOpened, offset: int, append_ms: int) -> None:
@@ -195,6 +201,9 @@ class TaskState:
         self.terms: Terms | None = None
         self.epoch = 0
         self.attempts = 0
+        self.verdicts = 0
+        self.revision = 0
+        self.revised = -1
         self.cause = Cause.FIRST
         self.reason = ""
         self.quiet = True

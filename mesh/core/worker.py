@@ -168,7 +168,7 @@ class Worker(Journal):
         if set(waiting.steps) != set(job.calls):
             return
         task, desk = self._task(job), self.desk
-        waits = [_wait_of(name, task.steps.get(name)) for name in waiting.steps]
+        waits = _waits(job, task)
         if not waits or not all(waits):
             return
         now, limit = desk.log_now(job.workflow), desk.settings.suspend_after_ms
@@ -235,8 +235,7 @@ class Worker(Journal):
             self._suspend(job, (job.parked,))
             return
         if job.done is None and job.why == "suspended":
-            calls = () if job.drained else job.calls
-            waits = [_wait_of(name, task.steps.get(name)) for name in calls]
+            waits = [] if job.drained else _waits(job, task)
             waiting_for = tuple(wait for wait in waits if wait is not None)
             if len(waiting_for) < len(waits):
                 waiting_for = ()
@@ -373,6 +372,11 @@ def restart_of(step: str) -> int:
     """Return the restart that a step's id names, 0 for none."""
     head, slash, _ = step.partition("/")
     return int(head[1:]) if slash and head[:1] == "r" else 0
+
+
+def _waits(job: Job, task: TaskState) -> list[Wait | None]:
+    """Return what each open step of a job waits for."""
+    return [_wait_of(call.step, task.steps.get(call.step)) for call in job.calls.values()]
 
 
 def _wait_of(name: str, step: StepState | None) -> Wait | None:

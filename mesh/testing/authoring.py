@@ -21,6 +21,7 @@ from mesh.testing.programs import (
     Spend,
     Together,
     Tool,
+    Wiser,
 )
 
 
@@ -57,7 +58,7 @@ class Author:
         if depth > 0:
             kinds += ["delegate"] * 6
         if not nested:
-            kinds += ["together", "together", "race"]
+            kinds += ["together", "together", "race", "wiser"]
         kind = random.choice(kinds)
         match kind:
             case "tool":
@@ -83,8 +84,19 @@ class Author:
                     for branch in range(random.choice((2, 2, 3)))
                 )
                 return Together(branches) if kind == "together" else Race(branches)
+            case "wiser":
+                return self._wiser(uid, depth)
             case _:
                 return self._rare()
+
+    def _wiser(self, uid: str, depth: int) -> Wiser:
+        """Return steps that are left out, moved or joined by others after the first verdict."""
+        random = self.random
+        before = [self._op(f"{uid}.b{place}", depth, nested=True) for place in range(2)]
+        after = [op for op in before if random.random() < 0.7]
+        after.insert(random.randint(0, len(after)), self._op(f"{uid}.a", depth, nested=True))
+        verdict = [Raise("at first", attempts=1)] * (random.random() < 0.6)
+        return Wiser((*before, *verdict), tuple(after))
 
     def _rare(self) -> Op:
         random = self.random

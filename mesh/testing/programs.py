@@ -115,6 +115,13 @@ class Reject(NamedTuple):
     text: str
 
 
+class Wiser(NamedTuple):
+    """Do otherwise once an attempt has failed or was refused."""
+
+    before: tuple[Op, ...]
+    after: tuple[Op, ...]
+
+
 class Hang(NamedTuple):
     """Never return."""
 
@@ -132,6 +139,7 @@ Op = (
     | Race
     | Raise
     | Reject
+    | Wiser
     | Hang
 )
 
@@ -174,12 +182,19 @@ def _flat(ops: tuple[Op, ...]) -> list[Op]:
         if isinstance(op, Together | Race):
             for branch in op.branches:
                 found += _flat(branch)
+        elif isinstance(op, Wiser):
+            found += _flat(op.before) + _flat(op.after)
     return found
 
 
 def has_flicker(script: Script) -> bool:
     """Tell whether a script does not do the same in every run."""
     return any(isinstance(op, Tool) and op.flicker for op in _flat(script.ops))
+
+
+def is_wiser(script: Script) -> bool:
+    """Tell whether a script does otherwise after a verdict."""
+    return any(isinstance(op, Wiser) for op in _flat(script.ops))
 
 
 # --- running ------------------------------------------------------------------------------------
@@ -343,6 +358,8 @@ class Run:
                 case Raise():
                     if self.work.attempt <= op.attempts:
                         raise _Failed(Outcome.FAILED, op.text)
+                case Wiser():
+                    yield from self._play(op.after if self.work.attempt > 1 else op.before, path)
                 case Reject():
                     raise _Failed(Outcome.REJECTED, op.text)
                 case _:

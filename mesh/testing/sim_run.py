@@ -36,7 +36,8 @@ from mesh.testing.world import START_MS, AuditPartition, Group, Loop, Target, Ta
 BOUND_MS = 90_000
 """After faults stop and the last deadline has passed, every task must have ended within this."""
 REST_MS = 4_000
-"""What is left when all has ended (replies, commits, tombstones) must be done within this."""
+"""What is left when all has ended (replies, commits, tombstones) must be done within this, and what
+the latest report needs that was on its way before faults stopped."""
 LINES = 100_000
 """Events that a failure shows."""
 MAX_STEPS = 400_000
@@ -132,7 +133,7 @@ class Simulation:
             self.steps += 1
             if self._at_rest():
                 resting_ms = resting_ms or loop.now_ms
-                if loop.now_ms > resting_ms + REST_MS:
+                if loop.now_ms > resting_ms + REST_MS + self.profile.late_ms:
                     self.checks.last()
                     break
         return self._result()

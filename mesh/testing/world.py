@@ -16,6 +16,7 @@ from mesh.core import facts as f
 from mesh.core.facts import Fact, Record
 from mesh.core.inputs import Request
 from mesh.core.ledger import Ledger
+from mesh.core.recall import place_of
 from mesh.core.tasks import Header
 from mesh.core.values import Amount, Body, Holder, TaskPartition
 from mesh.testing.invariants import Audit, Violation
@@ -70,7 +71,7 @@ class AuditPartition:
         self.records.append(record)
         found = self.audit.add(record)
         if isinstance(fact, f.StepBegun) and self.counts(record.offset):
-            self.begun[fact.task, fact.authority, fact.step] = fact.reserve
+            self.begun[fact.task, fact.authority, place_of(fact.step)] = fact.reserve
         return record, found
 
     def counts(self, offset: int) -> bool:

@@ -5,12 +5,11 @@ from decimal import Decimal
 import pytest
 
 from mesh import Agent, Context
-from mesh.cli.replaying import Replay, Replayer, Verdict, replayable, shown, signature
+from mesh.cli.replaying import Replay, Replayer, Verdict, replayable
 from mesh.cli.story import Chronicle
-from mesh.core import calls as c
+from mesh.core.ids import audit_partition_of
 from mesh.core.ledger import Ledger
 from mesh.core.tasks import TaskState
-from mesh.core.values import NOTHING, Amount, Effect, Mode, StepKind
 from mesh.runtime.artifacts import MemoryArtifacts
 from mesh.testing import MemoryMesh
 from tests.unit.cli import office_changed
@@ -124,23 +123,32 @@ def test_what_cannot_be_replayed_says_why(recorded: Recorded) -> None:
     root.terms = terms
 
 
-def test_signatures() -> None:
-    body = NOTHING._replace(hash=b"\x01\x02")
-    calls: list[tuple[c.Call, StepKind]] = [
-        (c.Delegate(step="0", capability="x.y", input=body, mode=Mode.DIRECT), StepKind.DELEGATE),
-        (c.Spend(step="0", amount=Amount(1), because=""), StepKind.SPEND),
-        (
-            c.Use(
-                step="0", kind=StepKind.MODEL, name="m", input_hash=b"", effect=Effect.PURE,
-                reserve=Amount(),
-            ),
-            StepKind.MODEL,
-        ),
-        (c.Keep(step="0", name="a", input_hash=b"", result=body), StepKind.ARTIFACT),
-        (c.Decide(step="0", choice="c", because="", evidence=()), StepKind.DECISION),
-        (c.Sleep(step="0", ms=1), StepKind.SLEEP),
-    ]  # fmt: skip
-    assert [signature(call)[0] for call, _ in calls] == [kind for _, kind in calls]
-    assert shown(signature(calls[0][0])) == "delegate x.y (input 0102)"
-    with pytest.raises(AssertionError):
-        signature(c.Withdraw(step="0"))
+async def test_of_several_attempts_the_last_is_run() -> None:
+    """It was told why the first was refused, took one of its steps and did another anew."""
+    agent = Agent("desk", owner="team", calls=["office.*"])
+
+    @agent.capability("office.draft")
+    async def draft(ctx: Context, need: Need) -> Order:
+        await ctx.record_decision("begin", because="always the same")
+        if ctx.attempt.reason:
+            await ctx.record_decision("short", because=ctx.attempt.reason)
+            return Order(decision="short", total=Decimal(1))
+        await ctx.record_decision("long", because="nobody said otherwise")
+        return Order(decision="long", total=Decimal(1))
+
+    @agent.capability("office.publish")
+    async def publish(ctx: Context, need: Need) -> Order:
+        return await ctx.delegate(
+            draft, need, check=lambda made: "too long" if made.decision == "long" else None
+        )
+
+    async with MemoryMesh(agent) as mesh:
+        result = await mesh.submit(publish, Need(item="x"))
+        assert result.value == Order(decision="short", total=Decimal(1))
+        chronicle = Chronicle(result.workflow, Ledger())
+        for partition, record in mesh._records():
+            if partition == audit_partition_of(result.workflow):
+                chronicle.add(record)
+    assert any("1~1" in state.steps for state in chronicle.states.values())
+    for task in chronicle.states:
+        assert (await replayed(chronicle.states[task], agent)).verdict is Verdict.SAME

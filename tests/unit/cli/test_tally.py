@@ -4,13 +4,13 @@ from mesh.cli.tally import Tally, outcome_of
 from mesh.core.book import End
 from mesh.core.budget import ZERO
 from mesh.core.values import Body, Cause, Status
-from tests.simulation.scribe import ANN, BOB, ROOT, Scribe, body, terms
+from tests.simulation.scribe import ANN, BOB, ROOT, SOURCE, Scribe, body, terms
 from tests.unit.cli.conftest import Recorded
 
 
 def end(status: Status, content: bytes | None) -> End:
     result = Body(b"h", "application/json", content)
-    return End(status, "why", result, 1, 2, ZERO, 2, "", "", "")
+    return End(status, "why", result, 1, 2, ZERO, 2, "", "", "", SOURCE, 0)
 
 
 def test_a_recorded_mesh_in_figures(recorded: Recorded) -> None:

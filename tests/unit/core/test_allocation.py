@@ -290,7 +290,7 @@ def test_after_a_death_the_next_ranked_of_the_same_call_gets_it() -> None:
     task = auctioned(boss)
     bob.die()
     fleet.wait(DIED_MS)
-    assert ann.works[task].attempt == 2
+    assert ann.works[task].attempt == 1
     assert len(fleet.facts(f.BidsCalled)) == 1
     assert terms_of(fleet, task).offers[-1].declined == "its lease ran out"
 

@@ -21,7 +21,21 @@ def log() -> Scribe:
 
 
 def end(log_time_ms: int) -> End:
-    return End(Status.COMPLETED, "", NOTHING, 1, log_time_ms, ZERO, log_time_ms, "", "", "")
+    spent, source, record = ZERO, SOURCE, 0
+    return End(
+        Status.COMPLETED,
+        "",
+        NOTHING,
+        1,
+        log_time_ms,
+        spent,
+        log_time_ms,
+        "",
+        "",
+        "",
+        source,
+        record,
+    )
 
 
 def test_a_book_shows_itself(log: Scribe) -> None:

@@ -425,7 +425,7 @@ def test_a_successor_goes_on_with_every_open_task() -> None:
     old.die()
     new.owns()
     fleet.wait(TAKEN_OVER_MS)
-    assert new.works[task].attempt == 2
+    assert new.works[task].attempt == 1
     new.finish(task)
     (reply,) = new.said(e.Reply)
     assert reply.correlation_id == "7"
@@ -443,6 +443,24 @@ def test_a_successor_answers_for_what_has_ended() -> None:
     assert reply.workflow == task
     fleet.wait(COMMIT_MS)
     assert offsets(new) == [1]
+
+
+def test_what_ended_before_its_record_came_again_is_found_by_the_next_successor() -> None:
+    fleet, old, new = two_bosses()
+    first, second = old.submit(), old.submit()
+    old.finish(second)
+    old.die()
+    new.owns()
+    fleet.wait(TAKEN_OVER_MS)
+    new.submit(offset=0)
+    new.finish(first)
+    fleet.wait(COMMIT_MS)
+    assert offsets(new) == [1]
+    new.die()
+    old.reboot()
+    old.owns(ROOTS, header(new))
+    fleet.wait(TAKEN_OVER_MS)
+    assert old.submit(offset=1) == "", "it is not run a second time"
 
 
 def test_a_record_that_a_successor_is_given_again_is_not_opened_again() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mesh.core import calls as c
+from mesh.core import effects as e
 from mesh.core import facts as f
 from mesh.core import inputs as i
 from mesh.core import messages as m
@@ -111,7 +112,7 @@ def test_the_next_award_comes_only_after_the_lease_is_over_in_the_log() -> None:
     fleet.wait(LEASE_MS)
     assert not bob.works
     fleet.wait(DIED_MS - LEASE_MS)
-    assert (bob.works[task].epoch, bob.works[task].attempt) == (2, 2)
+    assert (bob.works[task].epoch, bob.works[task].attempt) == (2, 1)
     assert fleet.facts(f.TaskAwarded)[0].award.cause is Cause.DIED
     assert not fleet.void()
 
@@ -191,7 +192,7 @@ def test_who_lost_its_own_award_reads_and_goes_on() -> None:
     root = boss.submit()
     boss.forfeit(root)
     fleet.wait(DIED_MS)
-    assert (boss.works[root].epoch, boss.works[root].attempt) == (2, 2)
+    assert (boss.works[root].epoch, boss.works[root].attempt) == (2, 1)
     boss.call(root, decide("lost"))
     assert "lost" in boss.results(root), "it was in the log all the same"
 
@@ -264,6 +265,18 @@ def test_a_change_of_the_fleet_is_no_reason_to_look_at_all_that_wait(
     assert len(looked) == 2, "one for its card, one for its presence"
     fleet.join("bob", PART, slots=2)
     assert len(looked) == 2 + 1 + 2 + 1
+
+
+def test_a_last_fact_that_counts_after_its_award_was_let_go_ends_the_task() -> None:
+    fleet, (boss,) = boss_and()
+    task = boss.submit(reply_topic="m.replies.eve", correlation_id="c1")
+    boss.stall()
+    boss.finish(task)
+    fleet.wait(LEASE_MS // 2)
+    boss.node.worker.lose(boss.node.worker.jobs[task])
+    boss.flow()
+    fleet.wait(DIED_MS)
+    assert [reply.status for reply in boss.said(e.Reply)] == ["completed"]
 
 
 # --- suspension ---------------------------------------------------------------------------------
@@ -721,7 +734,7 @@ def test_a_dead_worker_s_task_is_given_on_by_who_takes_over() -> None:
     takes_over(new, old)
     heir = fleet.join("boss", ROOTS.capability)
     fleet.wait(DIED_MS)
-    assert heir.works[task].attempt == 2
+    assert heir.works[task].attempt == 1
 
 
 # --- deadlines ----------------------------------------------------------------------------------

@@ -75,4 +75,4 @@ def test_a_child_that_died_meanwhile_is_given_to_somebody_else() -> None:
     (sub,) = carl.works
     carl.die()
     fleet.wait(DIED_MS)
-    assert dora.works[sub].attempt == 2
+    assert dora.works[sub].epoch == 2

@@ -45,4 +45,4 @@ def test_a_lease_runs_through_its_end_and_never_beyond_its_limit() -> None:
 
 
 def test_a_step_shows_itself() -> None:
-    assert repr(StepState(StepKind.TOOL, "post", b"")) == "StepState(tool post begun)"
+    assert repr(StepState(StepKind.TOOL, "post", b"", 7)) == "StepState(tool post begun)"
