@@ -21,7 +21,7 @@ endif
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help sync check lint types layers rules test test-fast test-slow test-kafka test-kafka-all wheel-test sim mutants chaos bench demo docs build requirements clean
+.PHONY: help sync check lint types layers rules test test-core test-fast test-slow test-kafka test-kafka-all wheel-test sim mutants chaos bench demo docs build requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -86,17 +86,26 @@ rules: $(STAMP)
 	$(SAY) "== house rules"
 	@$(BIN)/python -m pytest -q $(wildcard tests/test_tidy.py tests/test_exports.py tests/test_schemas.py tests/test_docs.py)
 
-test: test-fast test-slow test-kafka wheel-test ## every test: fast, slow, real Kafka (needs java and mvn; else says so), built wheel
+test: test-core test-fast test-slow test-kafka wheel-test ## every test: core, fast, slow, real Kafka (needs java and mvn; else says so), built wheel
 	$(SAY) "== make test: passed"
 
-test-fast: $(STAMP)
-	$(SAY) "== fast tests, with branch coverage of core and wire"
-	@$(BIN)/coverage run -m pytest -m "not slow and not broker" $(ARGS)
+# Coverage is asked of core and wire, and of their own tests: what only a whole mesh reaches is not tested there.
+# The other tests mostly wait, for a broker or for a process, so two of them run at a time (unless ARGS say otherwise).
+MEASURED := tests/unit/core tests/unit/wire tests/property
+PAIRED := -n 2 --dist
+
+test-core: $(STAMP) ## tests of core and wire, with their branch coverage
+	$(SAY) "== core and wire, with branch coverage"
+	@$(BIN)/coverage run -m pytest -m "not slow and not broker" $(or $(ARGS),$(MEASURED))
 	@$(if $(ARGS),true,$(BIN)/coverage report)
 
-test-slow: $(STAMP)
+test-fast: $(STAMP) ## the other tests of seconds, in memory and on the embedded broker
+	$(SAY) "== fast tests"
+	@$(BIN)/python -m pytest -m "not slow and not broker" $(or $(ARGS),$(PAIRED) loadfile $(addprefix --ignore=,$(MEASURED)))
+
+test-slow: $(STAMP) ## simulator seeds, guards, the command in subprocesses
 	$(SAY) "== slow tests: simulator seeds, guards, the command in subprocesses"
-	@$(BIN)/python -m pytest -m "slow and not broker" $(ARGS)
+	@$(BIN)/python -m pytest -m "slow and not broker" $(or $(ARGS),$(PAIRED) worksteal)
 
 # Whether a missing broker skips or fails is decided by --kafka (tests/conftest.py): `require` under CI.
 test-kafka: $(STAMP)

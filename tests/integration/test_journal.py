@@ -114,7 +114,7 @@ async def test_a_killed_root_supervisor_is_followed_by_another(plan: Plan) -> No
     killed = plan.holder(submitted)
     await killed.kill()
     plan.open_gates("go")
-    await world.story.until(lambda: len(plan.finished(submitted)) == 5, 40)
+    await world.story.until(lambda: len(plan.finished(submitted)) == 5)
     plan.open_gates("go-child")
     answer = await world.reply(submitted, 30)
     assert answer.result == {"paid": [0, 1, 2, 3, 4], "child": "done", "attempt": 2}

@@ -259,7 +259,7 @@ async def test_garbage_in_the_small_topics_and_the_inbox(world: World) -> None:
     late = await world.start(bench.lead, name="late")
     assert late.ready
     await world.end(bench.supervisor)
-    answer = await world.ask("lead.ask", Number(n=2), within_s=30)
+    answer = await world.ask("lead.ask", Number(n=2))
     assert answer.result == {"n": 4}
 
 

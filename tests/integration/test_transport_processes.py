@@ -17,7 +17,7 @@ from mesh.transport.kafka import KafkaLog
 from mesh.transport.kafka_admin import KafkaAdmin
 
 ROOT = Path(__file__).resolve().parents[2]
-SOON_S = 30.0
+SOON_S = 60.0
 
 MEMBER = """
 import asyncio, json, sys

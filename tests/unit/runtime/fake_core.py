@@ -264,7 +264,7 @@ class FakeCore:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait for something that a thread does."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not holds():  # noqa: ASYNC110  # a thread sets it, and no sleep is taken
                 await asyncio.sleep(0)
 
