@@ -179,12 +179,15 @@ class Fleet:
         """Start an instance of an agent, and let everyone know of it."""
         count = sum(peer.card.agent == agent for peer in self.peers)
         me = Holder(f"{agent}-{count + 1}", 1)
-        peer = Peer(self, me, card(agent, *capabilities), **other)
+        peer = self._peer(me, card(agent, *capabilities), **other)
         for known in self.peers:
             peer.hear_of(known)
         self.peers.append(peer)
         self.announce(peer)
         return peer
+
+    def _peer(self, me: Holder, own: Card, **other: Any) -> Peer:
+        return Peer(self, me, own, **other)
 
     def announce(self, peer: Peer, **other: Any) -> None:
         """Let everyone know of a peer's card and presence."""
@@ -425,8 +428,7 @@ class Peer:
             self.fleet.put(Parcel(self, i.LogRead, self.answer(read)))
         for message in step.messages:
             self.messages.append(message)
-            if isinstance(message, e.Send):
-                self._send(message)
+            self._say(message)
         for effect in step.handlers:
             self.told.append(effect)
             self._tell(effect)
@@ -462,11 +464,12 @@ class Peer:
         end = len(log.records) if read.through < 0 else read.through + 1
         return i.LogRead(read.token, log.read(read.header, end, read.workflows, read.source))
 
-    def _send(self, send: e.Send) -> None:
-        for peer in self.fleet.peers:
-            if peer.inbox == send.inbox:
-                kind = type(send.envelope.content)
-                self.fleet.put(Parcel(peer, kind, i.Received(send.envelope)))
+    def _say(self, message: e.MessageEffect) -> None:
+        if isinstance(message, e.Send):
+            kind = type(message.envelope.content)
+            for peer in self.fleet.peers:
+                if peer.inbox == message.inbox:
+                    self.fleet.put(Parcel(peer, kind, i.Received(message.envelope)))
 
     def _tell(self, effect: e.HandlerEffect) -> None:
         if isinstance(effect, c.Start):
