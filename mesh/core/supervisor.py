@@ -27,15 +27,14 @@ from mesh.core import messages as m
 from mesh.core.allocation import Allocation, Choice
 from mesh.core.budget import ZERO
 from mesh.core.desk import Desk
+from mesh.core.hearing import NOBODY_MS, Hearing
 from mesh.core.ids import audit_partition_of, child_id
 from mesh.core.jobs import Job
 from mesh.core.ledger import Ledger
 from mesh.core.tasks import ATTEMPT_CAUSES, Phase, TaskState, attempts_made, next_cause
 from mesh.core.values import Amount, Ancestor, Cause, Holder, Mode, Outcome, Terms, Wait
-from mesh.core.watches import FAR, NOT_ASKED, Defect, Watch, Watches
+from mesh.core.watches import FAR, NOT_ASKED, Defect, Watch
 
-NOBODY_MS: Final = 1_000
-"""A task that nobody can be had for is tried again after this, and when the fleet changes."""
 NEEDS_JOURNAL: Final = frozenset({Cause.FAILED, Cause.REJECTED, Cause.DIED, Cause.RESUMED})
 WHY_TRIED: Final = {
     Cause.FAILED: "its attempt failed",
@@ -43,11 +42,9 @@ WHY_TRIED: Final = {
     Cause.DIED: "its lease ran out",
 }
 """Why another worker is looked for first."""
-GIVES_UP = f.AwardDeclined | f.WorkSuspended | f.WorkCancelled | f.WorkFinished
-"""What a worker tells of."""
 
 
-class Supervisor(Watches):
+class Supervisor(Hearing):
     """Mutable: the watches of one node, and what is done about them."""
 
     def __init__(self, desk: Desk, bidder: m.Bidder) -> None:
@@ -512,67 +509,6 @@ class Supervisor(Watches):
             watch = self.watches.get(task.opened.task)
             if watch is not None and not self._is_ours(task):
                 self._drop(watch)
-
-    def outcome(self, envelope: m.Envelope, outcome: m.Outcome) -> None:
-        """Take a worker's word that it gave an award up, with the fact that did."""
-        watch, task = self._meant(envelope, outcome.task, outcome.award)
-        fact = outcome.record.fact
-        if watch is None or task is None or task.lease is None:
-            return
-        about = (outcome.task, outcome.award, task.lease.holder)
-        if not isinstance(fact, GIVES_UP) or (fact.task, fact.authority, fact.by) != about:
-            self.desk.refuse(envelope, "the fact is not the award's")
-            return
-        self.desk.ledger(watch.workflow).learn(outcome.record)
-        self.desk.directory.placed(fact.by.instance, -1)
-        watch.adopting = False
-        watch.known = isinstance(fact, f.AwardDeclined)
-        watch.exact = not isinstance(fact, f.WorkSuspended)
-        if isinstance(fact, f.AwardDeclined):
-            watch.tried[fact.by.instance] = fact.reason
-            watch.declines += 1
-            rest_ms = self.desk.settings.retry_pause_ms << min(watch.declines - 1, 8)
-            watch.rests_ms = self.desk.now_ms + min(rest_ms, NOBODY_MS)
-        self._after(watch)
-        self.slot_freed()
-
-    def adopted(self, envelope: m.Envelope, adopted: m.Adopted) -> None:
-        """Take a worker's answer to an adoption."""
-        watch, _ = self._meant(envelope, adopted.task, adopted.award)
-        if watch is not None:
-            watch.adopting = False
-            if adopted.status == "running":
-                self._heard(watch, adopted.lease_end_ms)
-
-    def progress(self, envelope: m.Envelope, progress: m.Progress) -> None:
-        """Hear that a worker is alive."""
-        watch, _ = self._meant(envelope, progress.task, progress.award)
-        if watch is not None:
-            self._heard(watch, progress.lease_end_ms)
-
-    def _heard(self, watch: Watch, lease_end_ms: int) -> None:
-        left_ms = lease_end_ms - self.desk.ledger(watch.workflow).log_time_ms
-        left_ms = min(left_ms, self._lease_ms(watch))
-        silent_ms = self.desk.now_ms + left_ms + self.desk.settings.clock_skew_ms
-        watch.silent_ms = max(watch.silent_ms, silent_ms)
-
-    def _lease_ms(self, watch: Watch) -> int:
-        task = self._known(watch)
-        return task.opened.lease_ms if task is not None else 0
-
-    def _meant(
-        self, envelope: m.Envelope, task_id: str, award: int
-    ) -> tuple[Watch | None, TaskState | None]:
-        """Find what a worker's message is about; None and a refusal if it is not current here."""
-        watch, task = self.watches.get(task_id), self._task(task_id)
-        lease = task.lease if task is not None else None
-        if watch is None or lease is None:
-            self.desk.refuse(envelope, "the task is not supervised here")
-        elif lease.position != award or not lease.held or lease.holder != envelope.sender:
-            self.desk.refuse(envelope, "another award is current")
-        else:
-            return watch, task
-        return None, None
 
     def _may_write(self, task: TaskState) -> bool:
         """Tell whether this node holds the authority over a task, and is not giving it up.

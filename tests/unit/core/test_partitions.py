@@ -29,8 +29,7 @@ from tests.unit.core.fleet import (
 )
 
 COMMIT_MS = 600
-LEASE_MS = 6_000
-"""Of a supervision."""
+LEASE_MS = 6_000  # of a supervision
 TAKEN_OVER_MS = 20_000
 """A supervision runs out, and the award that was running below it."""
 
