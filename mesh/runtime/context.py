@@ -78,7 +78,11 @@ _ZERO = Amount()
 
 
 class Attempt(NamedTuple):
-    """Which attempt this is, from 1, and why the one before failed or was refused."""
+    """Which attempt this is, from 1, and why the one before failed or was refused, else "".
+
+    A worker's death is not counted: a handler that goes on for a dead one sees what that one saw.
+    So a handler may branch on both, and do otherwise than the attempt before.
+    """
 
     number: int
     reason: str

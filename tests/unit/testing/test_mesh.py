@@ -149,6 +149,36 @@ async def test_scripts_may_raise_and_compute() -> None:
         assert kinds.count("WorkFinished") == 3
 
 
+async def test_what_failed_is_tried_again_and_what_was_done_is_not() -> None:
+    worker = Agent("worker", owner="team", tools=["*"])
+    calls: list[str] = []
+
+    def look_up(item: str) -> str:
+        calls.append(f"look up {item}")
+        return "4.20"
+
+    def ask(item: str, idempotency_key: str) -> str:
+        calls.append(f"ask {item} {idempotency_key}")
+        if len(calls) < 4:
+            raise ConnectionError("no answer")
+        return "fine"
+
+    @worker.capability("risk.screen")
+    async def screening(ctx: Context, need: Need) -> Verdict:
+        await ctx.tool(look_up, need.item, effect="pure")
+        said = await ctx.tool(ask, need.item, effect="keyed")
+        return Verdict(good=True, words=f"{said} at attempt {ctx.attempt.number}")
+
+    async with MemoryMesh(worker) as mesh:
+        result = await mesh.submit(screening, NEED)
+        assert result.value.words == "fine at attempt 3"
+        assert mesh.violations() == []
+    looked, *asked = calls
+    assert looked == "look up desk"
+    assert len(asked) == 3
+    assert len(set(asked)) == 1, "under one key"
+
+
 async def test_time_is_moved_by_hand_and_a_sleeper_gives_up_its_slot() -> None:
     async with MemoryMesh(agent) as mesh:
         began = await mesh.begin(sleep, NEED, timeout="3h")
