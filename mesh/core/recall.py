@@ -68,7 +68,7 @@ def find(
     for name, step in reversed(known):
         if signature_of(step) == signed and not _is_made_again(step):
             return Entry(name, step)
-    for name, step in task.steps.items():
+    for name, step in task.steps.items() if task.revision else ():
         same = step.offset < task.revised and signature_of(step) == signed
         there = name not in taken and place_of(name) != call.step
         if same and there and _has_left_a_mark(step, effect_of):
