@@ -9,6 +9,7 @@ A line is a moment (seconds since the beginning), a kind, who, and what:
     code    what the handler, which is the author's code, says to its node
     ***     what befalls them
 
+A handler is told of attempts that had a verdict (a failure, a refusal); a worker's death is none.
 A renewal that comes again and again is written when it comes first, and counted from then on.
 """
 

@@ -174,7 +174,7 @@ TOLD: dict[type, Tell] = {
     e.DropOpen: lambda w, x: w.task(x.workflow),
     # to the handler
     c.Start: lambda w, x: (
-        f"{w.task(x.work.task)} epoch {x.work.epoch}, attempt {x.work.attempt}"
+        f"{w.task(x.work.task)} epoch {x.work.epoch}, told to be attempt {x.work.attempt}"
         + (f", after: {x.work.reason}" if x.work.reason else "")
     ),
     c.Resolve: lambda w, x: f"{w.task(x.task)} step {x.step}: {result(w, x.result)}",
