@@ -2,8 +2,9 @@
 
 Nine agent processes work on thousands of workflows while workers and supervisors are killed and
 frozen, the broker is stopped and killed, and all agents are restarted in turn. Then everything that
-was submitted must end, and the log is judged twice: by the invariants, and by a count that shares
-no code with what it counts. Ends with code 1 on a violation, or if too few workflows completed.
+was submitted must end, and the log is judged: by the invariants (here, and by `mesh audit check`),
+by a count that shares no code with what it counts, and `mesh why` decides every award again. Ends
+with code 1 on a violation, or if too few workflows completed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -67,6 +68,7 @@ FAULT_S = 8.5
 UNDER_WAY = 120
 COMPLETED = 0.95
 SHOWN = 20
+SAID = 400
 OUT = Path("build/chaos.json")
 TASK = re.compile(r"\d+-[0-9a-f]{32}")
 STORY = Path("build/chaos-failed")
@@ -254,15 +256,45 @@ def target(where: Ground) -> Iterator[Path]:
         child.wait(10)
 
 
-def _verdict(done: Run, totals: Totals, violations: Sequence[Violation]) -> dict[str, Any]:
+def commanded(where: Ground, mesh: str, *words: str) -> dict[str, Any]:
+    """Run a command on the run's log, as a person would; return its JSON and its exit code."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "mesh.cli", *words, "-o", "json"],
+        env=os.environ | {"MESH_BOOTSTRAP": where.bootstrap, "MESH_NAME": mesh},
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+    )
+    said = ran.stderr.decode(errors="replace")[-SAID:]
+    shape = json.loads(ran.stdout) if ran.stdout else {}
+    return {"command": " ".join(words), "code": ran.returncode, "said": said, **shape}
+
+
+def _confirmed(totals: Totals, causes: Counter[str], told: Mapping[str, dict[str, Any]]) -> bool:
+    """Tell whether the commands found nothing wrong, and looked at no less than was counted."""
+    audited, why = told["audit"], told["why"]
+    return (
+        (audited["code"], why["code"]) == (0, 0)
+        and audited.get("records") == totals.facts
+        and audited.get("tasks") == why.get("tasks") == totals.tasks
+        and why.get("awards") == sum(causes.values())
+    )
+
+
+def _verdict(
+    done: Run, totals: Totals, violations: Sequence[Violation], told: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
     """Put everything together; `ok` says whether the run passed."""
     completed = totals.statuses["completed"]
     kinds = Counter(fault.kind for fault in done.faults)
     hits = Counter(fault.kind for fault in done.faults if fault.hit)
     share = completed / max(1, len(done.submitted))
     bad = len(violations) + len(totals.problems) + len(done.unended) + len(done.contradicted)
+    confirmed = _confirmed(totals, done.watch.causes, told)
+    right = bad == 0 and not done.unanswered and confirmed
+    audited, why = told["audit"], told["why"]
     return {
-        "ok": bad == 0 and not done.unanswered and share >= COMPLETED and hits == kinds,
+        "ok": right and share >= COMPLETED and hits == kinds,
         "workflows": len(done.submitted),
         "completed": completed,
         "completed_share": round(share, 4),
@@ -275,7 +307,9 @@ def _verdict(done: Run, totals: Totals, violations: Sequence[Violation]) -> dict
         "applied_twice": totals.twice,
         "unanswered": len(done.unanswered),
         "invariant_violations": len(violations),
-        "problems": totals.problems[:SHOWN],
+        "mesh audit check": {name: audited.get(name, -1) for name in ("code", "records", "tasks")},
+        "mesh why": {name: why.get(name, -1) for name in ("code", "tasks", "awards")},
+        "problems": totals.problems[:SHOWN] + [one["said"] for one in told.values() if one["code"]],
         "violations": [" ".join(one) for one in violations[:SHOWN]],
         "faults": dict(kinds),
         "hit": dict(hits),
@@ -350,7 +384,12 @@ def main() -> int:
         log = asyncio.run(read_log(where, mesh))
         _, violations = check(log, all_ended=True)
         totals = count(log, done.submitted, read_calls(calls))
-        verdict = _verdict(done, totals, violations)
+        _say("mesh audit check, and mesh why of every award")
+        told = {
+            "audit": commanded(where, mesh, "audit", "check", "--all-ended"),
+            "why": commanded(where, mesh, "why", "--every-workflow"),
+        }
+        verdict = _verdict(done, totals, violations, told)
         if not verdict["ok"]:
             found = TASK.findall(" ".join([*totals.problems, *(one.text for one in violations)]))
             named = {*done.unended, *done.unanswered, *found[:SHOWN]}

@@ -45,7 +45,10 @@ class Amounts:
 
 @dataclass
 class Fault:
-    """Mutable: one fault that was done. `hit` is filled when the run is over."""
+    """Mutable: one fault that was done. `hit` is filled when the run is over.
+
+    `down_ms` is from when to when no broker ran.
+    """
 
     kind: str
     at_ms: int
@@ -54,6 +57,7 @@ class Fault:
     holder: Holder | None = None
     held: Held | None = None
     open_tasks: int = 0
+    down_ms: tuple[int, int] = (0, 0)
     died: int = 0
     taken: int = 0
     late: int = 0
@@ -194,7 +198,9 @@ class Storm:
         fault = Fault(f"broker {how}", _now_ms(), open_tasks=len(self.watch.tasks))
         end = broker.stop if how == "stop" else broker.kill
         await asyncio.to_thread(end, self.broker_directory)
+        down_ms = _now_ms()
         await asyncio.sleep(self._random.uniform(*BROKER_DOWN_S))
+        fault.down_ms = (down_ms, _now_ms())
         await asyncio.to_thread(broker.start, self.broker_directory, environ=os.environ)
         fault.note = f"down for {(_now_ms() - fault.at_ms) / 1_000:.1f} s"
         self.done.append(fault)
@@ -249,7 +255,7 @@ def judge(faults: Sequence[Fault], watch: Watch) -> None:
                 fault.died or fault.taken or fault.late
             )
         else:
-            fault.hit = fault.open_tasks > 0
+            fault.hit = fault.open_tasks > 0 and watch.was_silent(*fault.down_ms)
 
 
 def _line(fault: Fault) -> str:

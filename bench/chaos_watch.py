@@ -65,6 +65,7 @@ class Watch:
         self.voids: Counter[str] = Counter()
         self.undecoded = 0
         self.longest_silence_ms = 0
+        self.times_ms: list[int] = []
         self._last_ms = 0
         self._ledgers: dict[int, Ledger] = {}
 
@@ -83,6 +84,7 @@ class Watch:
                 silence_ms = incoming.append_ms - self._last_ms
                 self.longest_silence_ms = max(self.longest_silence_ms, silence_ms)
             self._last_ms = max(self._last_ms, incoming.append_ms)
+            self.times_ms.append(incoming.append_ms)
             self._see(incoming.offset, decoded.fact, void)
 
     def held(self, process: str) -> Held:
@@ -105,6 +107,13 @@ class Watch:
         tail = f".{process}"
         found = [name for name in self.latest if name.endswith(tail)]
         return Holder(found[0], self.latest[found[0]]) if found else None
+
+    def was_silent(self, from_ms: int, until_ms: int) -> bool:
+        """Tell whether nothing was appended in a span of time, and something was after it."""
+        if until_ms <= from_ms:
+            return True
+        within = any(from_ms < at_ms < until_ms for at_ms in self.times_ms)
+        return not within and max(self.times_ms, default=0) > until_ms
 
     def _see(self, offset: int, fact: f.Fact, void: str) -> None:
         self.kinds[type(fact).__name__] += 1
