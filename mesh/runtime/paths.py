@@ -119,6 +119,12 @@ def install(loop: asyncio.AbstractEventLoop) -> None:
         loop.set_task_factory(factory)
 
 
+def nothing_ready(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether `loop` has nothing to run after this callback; False where it does not say."""
+    ready = getattr(loop, "_ready", None)  # asyncio has no public name for it
+    return ready is not None and not ready
+
+
 def current_path(running: Running) -> PathTask | None:
     """Return the path that is being executed, None outside of the handler that `running` is."""
     task = asyncio.current_task()

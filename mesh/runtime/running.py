@@ -50,13 +50,14 @@ from mesh.core.calls import (
 from mesh.core.settings import MAX_STEPS
 from mesh.core.values import NOTHING, Amount, Body
 from mesh.errors import MeshError, UsageError
-from mesh.runtime.paths import PathTask, current_path
+from mesh.runtime.paths import PathTask, current_path, nothing_ready
 
 UNWIND_LIMIT_S = 5.0
 """A handler that has not ended by then after it was told to is abandoned: a drain must end."""
 STILL_TURNS = 4
-"""Turns of the loop in which no path moves before the next result is handed over: asyncio's own
-callbacks take one for each future within a future (a `gather` of a `gather`) between two paths."""
+"""Turns of the loop in which no path moves before the next result is handed over, unless the loop
+has nothing else to run: asyncio's own callbacks take one for each future within a future (a
+`gather` of a `gather`) between two paths."""
 
 HandlerInput = Called | StepDone | Probed | Reviewed | Waiting | HandlerFinished | HandlerStopped
 Answer = Resolve | Perform | Probe | Review | Refuse
@@ -330,7 +331,7 @@ class Running:
             return
         blocked = all(path.is_blocked() for path in self._active)
         self._still = self._still + 1 if blocked else 0
-        if self._still >= STILL_TURNS:
+        if self._still >= STILL_TURNS or (blocked and nothing_ready(self._loop)):
             self._still = 0
             self._hand(heapq.heappop(self._held)[2])
         if self._held:
