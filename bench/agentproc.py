@@ -25,6 +25,7 @@ from mesh.core.settings import Settings
 from mesh.core.watches import Watch
 from mesh.errors import MeshError
 from mesh.runtime.agent import Agent
+from mesh.runtime.collecting import settle
 from mesh.runtime.process import Process
 from mesh.transport.kafka import KafkaLog
 
@@ -78,6 +79,7 @@ async def run(orders: Orders) -> int:
     if orders.trace:
         trace(Path(orders.trace))
     await process.start()
+    settle()
     leash = loop.create_task(_end_with(os.getppid()))
     print("ready", flush=True)
     assert process.failed is not None

@@ -98,8 +98,12 @@ class Server:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _start(self, process: Process, address: str) -> None:
+        from mesh.runtime.collecting import settle
+
         await process.start()
         self.starts += 1
+        if self.starts == 1:
+            settle()
         names = ", ".join(agent.name for agent in self.agents)
         where = f"; health at http://{address}/healthz" if address else ""
         self.serving.told(f"{names} in mesh {self.config.mesh} at {self.config.bootstrap}{where}")

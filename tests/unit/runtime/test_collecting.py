@@ -1,0 +1,55 @@
+"""Collections leave out what a process is ready with, and still find what it leaves behind."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from mesh.runtime.collecting import YOUNG, settle
+
+
+class Knot:
+    """Refers to itself."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+@pytest.fixture(autouse=True)
+def unsettled() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)
+
+
+def test_what_is_there_is_left_out_of_collections() -> None:
+    kept = Knot()
+
+    settle()
+
+    assert gc.get_freeze_count() > 0
+    assert not any(found is kept for found in gc.get_objects())
+
+
+def test_collections_come_less_often() -> None:
+    before = gc.get_threshold()
+
+    settle()
+
+    assert gc.get_threshold() == (YOUNG, *before[1:])
+    assert before[0] < YOUNG
+
+
+def test_a_knot_that_is_left_behind_later_is_still_found() -> None:
+    settle()
+    knot = Knot()
+    gone = weakref.ref(knot)
+
+    del knot
+    gc.collect()
+
+    assert gone() is None
