@@ -30,6 +30,8 @@ def show(where: Ground, agent: str, tasks: int) -> None:
     seen = json.loads(profile_of(where, agent).read_text("utf-8"))
     cpu, loop = seen["process_cpu_s"] * 1e6 / tasks, seen["loop_cpu_s"] * 1e6 / tasks
     print(f"\n{agent}: {cpu:.0f} us of CPU a task, {loop:.0f} of them on the loop's thread")
+    threads = {name: s * 1e6 / tasks for name, s in seen["threads_s"].items() if s}
+    print("  threads: " + ", ".join(f"{name} {us:.0f}" for name, us in threads.items()))
     print(f"  {'own':>7} {'whole':>7}  function")
     whole, own = seen["whole_s"], seen["own_s"]
     for name in list(whole)[:SHOWN]:

@@ -8,7 +8,9 @@ librdkafka's own threads are not blamed on whatever Python function was interrup
 from __future__ import annotations
 
 import json
+import os
 import signal
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -27,6 +29,7 @@ class Sampler:
         self.whole: defaultdict[str, float] = defaultdict(float)
         self._last = 0.0
         self._started = (0.0, 0.0, 0.0)
+        self._threads: dict[str, float] = {}
 
     def start(self) -> None:
         """Begin to sample; on the main thread."""
@@ -34,16 +37,20 @@ class Sampler:
         signal.siginterrupt(signal.SIGPROF, False)
         self._last = time.thread_time()
         self._started = (time.perf_counter(), time.process_time(), self._last)
+        self._threads = threads_cpu_s()
         signal.setitimer(signal.ITIMER_PROF, INTERVAL_S, INTERVAL_S)
 
     def stop(self) -> dict[str, object]:
         """End, and return what was seen."""
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         wall, process, thread = self._started
+        before = self._threads
+        used = {name: used - before.get(name, 0.0) for name, used in threads_cpu_s().items()}
         return {
             "wall_s": time.perf_counter() - wall,
             "process_cpu_s": time.process_time() - process,
             "loop_cpu_s": time.thread_time() - thread,
+            "threads_s": _sorted(used),
             "own_s": _sorted(self.own),
             "whole_s": _sorted(self.whole),
         }
@@ -66,6 +73,18 @@ class Sampler:
                 self.whole[name] += weight
             frame = frame.f_back
             depth += 1
+
+
+def threads_cpu_s() -> dict[str, float]:
+    """Return the CPU time of each thread of this process so far, by its name."""
+    named = {thread.native_id: thread.name for thread in threading.enumerate()}
+    ticks = os.sysconf("SC_CLK_TCK")
+    used: defaultdict[str, float] = defaultdict(float)
+    for task in Path("/proc/self/task").iterdir():
+        name, _, rest = (task / "stat").read_text("utf-8").partition("(")[2].rpartition(")")
+        fields = rest.split()
+        used[named.get(int(task.name)) or name] += (int(fields[11]) + int(fields[12])) / ticks
+    return dict(used)
 
 
 def _sorted(seconds: dict[str, float]) -> dict[str, float]:
