@@ -33,7 +33,6 @@ class Hearing(Watches):
             self.desk.refuse(envelope, "the fact is not the award's")
             return
         self.desk.ledger(watch.workflow).learn(outcome.record)
-        self.desk.directory.placed(fact.by.instance, -1)
         watch.adopting = False
         watch.known = isinstance(fact, f.AwardDeclined)
         watch.exact = not isinstance(fact, f.WorkSuspended)
@@ -42,8 +41,11 @@ class Hearing(Watches):
             watch.declines += 1
             rest_ms = self.desk.settings.retry_pause_ms << min(watch.declines - 1, 8)
             watch.rests_ms = self.desk.now_ms + min(rest_ms, NOBODY_MS)
+        else:  # one that declined has as much as it can take, until it tells its load
+            self.desk.directory.placed(fact.by.instance, -1)
         self._after(watch)
-        self.slot_freed()
+        if not isinstance(fact, f.AwardDeclined):
+            self.slot_freed()
 
     def adopted(self, envelope: m.Envelope, adopted: m.Adopted) -> None:
         """Take a worker's answer to an adoption."""

@@ -103,7 +103,7 @@ class Journal(Jobs):
         """Go on with a step that the journal has begun and not finished."""
         match call:
             case c.Sleep():
-                self._wake(job, call.step, step)
+                self._wake(job.task, job.award, call.step, step)
             case c.Use():
                 if step.effect in REPEATABLE:
                     self._use(job, task, call)
@@ -278,16 +278,22 @@ class Journal(Jobs):
 
     def _slept(self, job: Job, record: f.Record) -> None:
         if isinstance(record.fact, f.StepBegun):
-            self._wake(job, record.fact.step, self._task(job).steps[record.fact.step])
+            step = self._task(job).steps[record.fact.step]
+            self._wake(job.task, job.award, record.fact.step, step)
 
-    def _wake(self, job: Job, name: str, step: StepState) -> None:
-        """Finish a sleep when its time has come, else look again then."""
-        place = place_of(name)
-        if self.jobs.get(job.task) is not job or job.state != "running" or place not in job.calls:
+    def _wake(self, task: str, award: int, name: str, step: StepState) -> None:
+        """Finish a sleep when its time has come, else look again then.
+
+        The timer may outlast the job by hours: it holds no more than it must.
+        """
+        job, place = self.jobs.get(task), place_of(name)
+        if job is None or job.award != award:
+            return
+        if job.state != "running" or place not in job.calls:
             return
         if self.desk.log_now(job.workflow) < step.until_ms:
             at_ms = self.desk.local_time(job.workflow, step.until_ms)
-            self.desk.at(at_ms, self._wake, job, name, step)
+            self.desk.at(at_ms, self._wake, task, award, name, step)
             return
         call = job.calls[place]
         if isinstance(call, c.Sleep):

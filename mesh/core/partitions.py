@@ -53,9 +53,9 @@ class Tenure:
     """Mutable: one task partition while the group says that it is this node's."""
 
     __slots__ = (
-        "committed", "ended", "events", "floor", "given", "next_offset", "offsets", "open",
-        "paused", "position", "queue", "recovered", "renewed_ms", "repeatable", "source", "state",
-        "taking", "used",
+        "committed", "ended", "events", "floor", "given", "latest", "next_offset", "offsets",
+        "open", "paused", "position", "queue", "recovered", "renewed_ms", "repeatable", "source",
+        "state", "taking", "used",
     )  # fmt: skip
 
     def __init__(self, source: TaskPartition, given: PartitionAssigned) -> None:
@@ -76,6 +76,7 @@ class Tenure:
         self.recovered = -1  # the last record that the log, as it was read, knows of
         self.committed = -1
         self.floor: Header = BEGINNING
+        self.latest: Header = BEGINNING
         self.paused = False
 
     def __repr__(self) -> str:
@@ -91,7 +92,7 @@ class Partitions(Roots):
         self.policy = policy
         self.tenures: dict[TaskPartition, Tenure] = {}
         self._requests: dict[str, tuple[Submitted, int]] = {}
-        self._askers: dict[str, dict[Asker, None]] = {}
+        self._askers: dict[str, tuple[Asker, ...]] = {}
         self._noted: set[str] = set()
         self._suspended: set[str] = set()
         self._committing = False
@@ -373,7 +374,10 @@ class Partitions(Roots):
         if mark is None:
             return tenure.floor
         seen = desk.ledger_of(home).supervision(tenure.source)
-        return Header(mark[0], mark[1], (seen,) if seen is not None else ())
+        header = Header(mark[0], mark[1], (seen,) if seen is not None else ())
+        if header != tenure.latest:  # thousands that were opened in one second share one
+            tenure.latest = header
+        return tenure.latest
 
     def root_opened(self, opened: f.TaskOpened, void: str) -> None:
         """Hear the report of a root task's first fact."""
@@ -469,8 +473,9 @@ class Partitions(Roots):
 
     def _ask(self, workflow: str, reply_topic: str, correlation_id: str) -> None:
         """Take note of who wants an answer, in memory: `TaskOpened` names the first alone."""
-        if reply_topic:
-            self._askers.setdefault(workflow, {})[Asker(reply_topic, correlation_id)] = None
+        asker, known = Asker(reply_topic, correlation_id), self._askers.get(workflow, ())
+        if reply_topic and asker not in known:
+            self._askers[workflow] = (*known, asker)
 
     def _answer(self, workflow: str, end: End) -> None:
         """Answer everyone who asked."""

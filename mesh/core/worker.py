@@ -299,7 +299,9 @@ class Worker(Journal):
             outcome = m.Outcome(
                 workflow=job.workflow, task=job.task, award=job.award, record=record
             )
-            self._remember((job.task, job.award), outcome)
+            # who supervises its own work was told; a successor reads the log
+            asked = job.supervisor is not None or not isinstance(record.fact, f.WorkSuspended)
+            self._remember((job.task, job.award), outcome if asked else None)
             if held:
                 del self.jobs[job.task]
             if job.supervisor is not None:

@@ -131,6 +131,8 @@ class Address:
         return self.consumer(GROUP_FETCH_WAIT_MS) | {
             "group.id": group,
             "group.protocol": "consumer",
+            # of each topic its part: `uniform` gives one of two members all of one capability's
+            "group.remote.assignor": "range",
             "auto.offset.reset": "earliest",  # work that waited for its first reader is done
             "enable.partition.eof": False,
             "max.poll.interval.ms": max_poll_interval_ms,

@@ -217,7 +217,7 @@ def test_a_declined_award_is_no_attempt_and_another_gets_it_at_once() -> None:
 def test_who_declined_is_not_asked_again_at_once() -> None:
     fleet, (boss,) = boss_and()
     full = fleet.join("full", PART, slots=0)
-    fleet.announce(full, slots=1)
+    fleet.announce(full, slots=100)
     boss.delegate(boss.submit())
     assert len(fleet.facts(f.AwardDeclined)) == 1
     fleet.wait(10_000)
@@ -241,6 +241,20 @@ def test_who_was_given_as_much_as_it_has_slots_is_not_asked_until_one_is_free() 
     ann.finish(second)
     assert set(ann.node.worker.jobs) == {third}
     assert not fleet.facts(f.AwardDeclined)
+
+
+def test_who_declined_is_full_until_it_tells_its_load() -> None:
+    fleet, (boss,) = boss_and()
+    full = fleet.join("full", PART, slots=0)
+    fleet.announce(full, slots=1)
+    root = boss.submit()
+    for step in "012":
+        boss.delegate(root, step)
+    fleet.wait(10_000)
+    assert len(fleet.facts(f.AwardDeclined)) == 1
+    fleet.announce(full)
+    fleet.wait(1_000)
+    assert len(fleet.facts(f.AwardDeclined)) == 2
 
 
 def test_a_change_of_the_fleet_is_no_reason_to_look_at_all_that_wait(

@@ -12,6 +12,7 @@ from mesh.core import effects as e
 from mesh.core import facts as f
 from mesh.core import inputs as i
 from mesh.core import messages as m
+from mesh.core.jobs import Job
 from mesh.core.tasks import Phase, TaskState
 from mesh.core.values import Amount, Mode, Outcome
 from mesh.core.worker import restart_of
@@ -708,3 +709,18 @@ def test_who_is_still_reading_a_journal_says_nothing_yet() -> None:
 @pytest.mark.parametrize(("step", "restart"), [("0", 0), ("0.1", 0), ("r2/0.1", 2), ("x/0", 0)])
 def test_a_restart_is_read_off_a_steps_name(step: str, restart: int) -> None:
     assert restart_of(step) == restart
+
+
+def test_a_sleeper_that_was_suspended_leaves_little_behind() -> None:
+    """Thousands may sleep for hours: no job, no fact of the worker's, one header for all."""
+    _, (boss,) = boss_and()
+    naps = [boss.submit() for _ in range(3)]
+    for nap in naps:
+        boss.call(nap, sleep(ms=3_600_000))
+        boss.give_up(nap)
+    desk = boss.node.desk
+    assert not boss.node.worker.jobs
+    held = [one for *_, about in desk._timers for one in about]
+    assert not [one for one in held if isinstance(one, Job)]
+    assert not any(boss.node.worker._seen.values())
+    assert len({id(desk.headers[nap]) for nap in naps}) == 1
