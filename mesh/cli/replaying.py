@@ -180,7 +180,7 @@ class _One:
             return []
         return [c.Resolve(self.work.task, self.work.award, call.step, entry.step.result)]
 
-    def _new(self, call: c.Call) -> list[c.Resolve | c.Refuse]:
+    def _new(self, call: c.StepCall) -> list[c.Resolve | c.Refuse]:
         """Take a call that the journal does not have."""
         called = shown(signature(call))
         error = self._refused(call)

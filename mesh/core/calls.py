@@ -94,7 +94,9 @@ class Withdraw:
     step: str
 
 
-Call = Delegate | Spend | Use | Keep | Decide | Sleep | Withdraw
+StepCall = Delegate | Spend | Use | Keep | Decide | Sleep
+"""What makes an entry of the journal."""
+Call = StepCall | Withdraw
 
 
 class Work(NamedTuple):

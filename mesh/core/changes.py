@@ -104,8 +104,8 @@ def _awarded(book: Book, record: f.Record, fact: f.TaskAwarded) -> None:
 
 
 def _give_up(task: TaskState, phase: Phase, cause: Cause, reason: str = "") -> None:
-    if task.lease is not None:
-        task.lease.held = False
+    assert task.lease is not None
+    task.lease.held = False
     task.phase = phase
     task.cause = cause
     task.reason = reason

@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypedDict
 from mesh.core import calls as c
 from mesh.core import facts as f
 from mesh.core import messages as m
+from mesh.core.book import NEVER
 from mesh.core.budget import ZERO
 from mesh.core.desk import Desk
 from mesh.core.recall import place_of
@@ -78,9 +79,9 @@ class Job:
     """
 
     __slots__ = (
-        "award", "calls", "done", "drained", "gone", "parked", "promised", "renewed_ms",
-        "restart", "state", "supervisor", "taken", "task", "unsettled", "waiting", "why",
-        "workflow",
+        "award", "calls", "done", "drained", "gone", "lease_ms", "parked", "promised",
+        "renewed_ms", "restart", "state", "supervisor", "taken", "task", "unsettled", "waiting",
+        "why", "workflow",
     )  # fmt: skip
 
     def __init__(self, workflow: str, task: str, award: int) -> None:
@@ -90,12 +91,13 @@ class Job:
         self.supervisor: tuple[Holder, Inbox] | None = None
         self.state = "running"
         self.why = ""
-        self.calls: dict[str, c.Call] = {}
+        self.calls: dict[str, c.StepCall] = {}
         self.taken: set[str] = set()
         self.unsettled = 0
         self.drained = False
         self.gone = False
         self.promised = ZERO
+        self.lease_ms = 0
         self.renewed_ms = 0
         self.restart = 0
         self.done: c.HandlerFinished | None = None
@@ -120,7 +122,7 @@ class Jobs(ABC):
         self.held_slots = 0
         self._seen: dict[tuple[str, int], m.Outcome | None] = {}
         self._resuming: set[tuple[str, int]] = set()
-        self._sweeping = False
+        self._sweep_ms = NEVER
 
     @property
     def free_slots(self) -> int:
@@ -167,14 +169,18 @@ class Jobs(ABC):
         at_ms = ledger.log_time_ms + self.desk.settings.clock_skew_ms
         return lease is not None and lease.held and at_ms <= lease.end_ms
 
-    def _sweep_later(self) -> None:
-        if not self._sweeping:
-            self._sweeping = True
-            self.desk.at(self.desk.now_ms + self.desk.settings.work_lease_ms // 6, self._sweep)
+    def _sweep_later(self, lease_ms: int) -> None:
+        """Look within a sixth of a lease, unless that is done sooner for a shorter one."""
+        at_ms = self.desk.now_ms + lease_ms // 6
+        if at_ms < self._sweep_ms:
+            self._sweep_ms = at_ms
+            self.desk.at(at_ms, self._sweep, at_ms)
 
-    def _sweep(self) -> None:
+    def _sweep(self, at_ms: int) -> None:
         """Renew the leases of the jobs that were quiet for a third of theirs."""
-        self._sweeping = False
+        if at_ms != self._sweep_ms:
+            return  # a shorter lease came, and has been looked at
+        self._sweep_ms = NEVER
         quiet: dict[int, list[Job]] = {}
         for job in list(self.jobs.values()):
             if self._job(job.task, job.award) is None or job.gone:
@@ -188,7 +194,7 @@ class Jobs(ABC):
             fact = f.LeaseRenewed(by=self.desk.me, awards=tuple(job.award for job in jobs))
             self.desk.append(partition, fact, self._renewed, jobs)
         if self.jobs:
-            self._sweep_later()
+            self._sweep_later(min(job.lease_ms for job in self.jobs.values()))
 
     def _renewed(self, record: f.Record, _: str, jobs: list[Job]) -> None:
         for job in jobs:

@@ -73,7 +73,7 @@ class Journal(Jobs):
         offered = self.desk.directory.capability(capability)
         return offered.effect if offered is not None else Effect.IRREVERSIBLE
 
-    def _issue(self, job: Job, task: TaskState, call: c.Call) -> None:
+    def _issue(self, job: Job, task: TaskState, call: c.StepCall) -> None:
         """Append the first fact of a step that the journal does not have."""
         match call:
             case c.Delegate():
@@ -94,12 +94,10 @@ class Journal(Jobs):
                     evidence=call.evidence,
                 )
                 self._append(job, decided, self._stepped)
-            case c.Keep():
+            case _:
                 self._append(job, self._finish_step(job, call, NOTHING), self._stepped)
-            case c.Withdraw():
-                raise IllegalMove("a withdrawal is not issued")
 
-    def _again(self, job: Job, task: TaskState, step: StepState, call: c.Call) -> None:
+    def _again(self, job: Job, task: TaskState, step: StepState, call: c.StepCall) -> None:
         """Go on with a step that the journal has begun and not finished."""
         match call:
             case c.Sleep():
@@ -116,10 +114,8 @@ class Journal(Jobs):
                         "is unknown"
                     )
                     self._park(job, call.step, note, "unknown-outcome")
-            case c.Delegate():
+            case _:  # a delegation: whatever else was begun under an earlier award is finished
                 self.supervisor.look(step.child)
-            case _:
-                pass  # a reservation's report is on its way
 
     def _delegate(self, job: Job, task: TaskState, call: c.Delegate) -> None:
         reason = refuse_call(self.desk.card, call.capability)
@@ -212,10 +208,10 @@ class Journal(Jobs):
 
     def _perform(self, job: Job, record: f.Record) -> None:
         fact = record.fact
-        if isinstance(fact, f.StepBegun):
-            job.promised = subtract(job.promised, fact.reserve)
-            place, key = place_of(fact.step), key_of(self._task(job), fact.step)
-            self.desk.step.handlers.append(c.Perform(job.task, job.award, place, key))
+        assert isinstance(fact, f.StepBegun)
+        job.promised = subtract(job.promised, fact.reserve)
+        place, key = place_of(fact.step), key_of(self._task(job), fact.step)
+        self.desk.step.handlers.append(c.Perform(job.task, job.award, place, key))
 
     def performed(self, done: c.StepDone) -> None:
         """Record what an effect came to; a job that is being unwound still records it."""
@@ -277,9 +273,9 @@ class Journal(Jobs):
             self._append(job, self._finish_step(job, call, probed.body), self._stepped)
 
     def _slept(self, job: Job, record: f.Record) -> None:
-        if isinstance(record.fact, f.StepBegun):
-            step = self._task(job).steps[record.fact.step]
-            self._wake(job.task, job.award, record.fact.step, step)
+        assert isinstance(record.fact, f.StepBegun)
+        step = self._task(job).steps[record.fact.step]
+        self._wake(job.task, job.award, record.fact.step, step)
 
     def _wake(self, task: str, award: int, name: str, step: StepState) -> None:
         """Finish a sleep when its time has come, else look again then.
@@ -296,12 +292,12 @@ class Journal(Jobs):
             self.desk.at(at_ms, self._wake, task, award, name, step)
             return
         call = job.calls[place]
-        if isinstance(call, c.Sleep):
-            self._append(job, self._finish_step(job, call, NOTHING), self._stepped)
+        assert isinstance(call, c.Sleep)
+        self._append(job, self._finish_step(job, call, NOTHING), self._stepped)
 
     def _noted(self, job: Job, record: f.Record) -> None:
-        if isinstance(record.fact, f.SpendReserved):
-            job.promised = subtract(job.promised, record.fact.amount)
+        assert isinstance(record.fact, f.SpendReserved)
+        job.promised = subtract(job.promised, record.fact.amount)
 
     def _stepped(self, job: Job, record: f.Record) -> None:
         """Hand over the result that a fact of this job has just recorded."""

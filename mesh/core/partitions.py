@@ -388,19 +388,7 @@ class Partitions(Roots):
         if not void:
             del self._requests[opened.workflow]
         elif tenure is not None and tenure.state == "held":
-            if tenure.position == position:
-                self._lose(tenure)
-            else:
-                self.desk.at(self.desk.now_ms, self._open_again, tenure, submitted)
-
-    def _open_again(self, tenure: Tenure, submitted: Submitted) -> None:
-        """Open a task whose first fact named a taking that another of this node has replaced."""
-        workflow = tenure.offsets.get(submitted.offset, "")
-        if self.tenures.get(tenure.source) is not tenure:
-            return
-        if tenure.open.pop(workflow, None) is not None:
-            self.desk.release(workflow)
-            self.submitted(submitted)
+            self._lose(tenure)
 
     def root_suspended(self, workflow: str) -> None:
         """Note a waiting root task, so that the partition moves on; it is no load."""

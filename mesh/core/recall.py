@@ -25,7 +25,7 @@ from mesh.core import calls as c
 from mesh.core.ids import effect_key
 from mesh.core.tasks import StepState, TaskState
 from mesh.core.values import Effect, Status, StepKind
-from mesh.errors import IllegalMove, JournalMismatch
+from mesh.errors import JournalMismatch
 
 REPEATABLE: Final = frozenset({Effect.PURE, Effect.IDEMPOTENT, Effect.KEYED})
 """May be done again at the same place, under the same key."""
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
 
 def find(
-    task: TaskState, call: c.Call, taken: Collection[str], effect_of: EffectOf
+    task: TaskState, call: c.StepCall, taken: Collection[str], effect_of: EffectOf
 ) -> Entry | JournalMismatch:
     """Return the entry that answers a call, or why a person has to look.
 
@@ -90,23 +90,21 @@ def key_of(task: TaskState, name: str) -> str:
     return effect_key(task.opened.task, next(same), step.name)
 
 
-def signature(call: c.Call) -> Signature:
+def signature(call: c.StepCall) -> Signature:
     """Return what must be equal in the journal, of a call."""
     match call:
         case c.Delegate():
             return StepKind.DELEGATE, call.capability, call.input.hash
         case c.Spend():
             return StepKind.SPEND, "spend", b""
-        case c.Use():
-            return call.kind, call.name, call.input_hash
         case c.Keep():
             return StepKind.ARTIFACT, call.name, call.input_hash
         case c.Decide():
             return StepKind.DECISION, call.choice, b""
         case c.Sleep():
             return StepKind.SLEEP, "sleep", b""
-        case c.Withdraw():
-            raise IllegalMove("a withdrawal is no step")
+        case _:
+            return call.kind, call.name, call.input_hash
 
 
 def signature_of(step: StepState) -> Signature:
@@ -153,7 +151,7 @@ def _has_left_a_mark(step: StepState, effect_of: EffectOf) -> bool:
     return False
 
 
-def _differs(call: c.Call, step: StepState) -> JournalMismatch:
+def _differs(call: c.StepCall, step: StepState) -> JournalMismatch:
     return JournalMismatch(
         call.step, recorded=shown(signature_of(step)), called=shown(signature(call))
     )

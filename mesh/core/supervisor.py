@@ -115,8 +115,7 @@ class Supervisor(Hearing):
 
     def _opened(self, record: f.Record, void: str, watch: Watch, job: Job | None) -> None:
         fact = record.fact
-        if not isinstance(fact, f.TaskOpened):
-            return None
+        assert isinstance(fact, f.TaskOpened)
         watch.busy = False
         self._settle_slot(fact.award)
         if job is not None:
@@ -140,18 +139,14 @@ class Supervisor(Hearing):
 
     def _adopt_anew(self, watch: Watch) -> None:
         """Leave a child to whoever has the parent now: it may be a later award of this node."""
-        if self.watches.get(watch.task) is watch:
-            self._drop(watch)
-            task = self._task(watch.task)
-            if task is not None:
-                self.adopt(task)
+        self._drop(watch)
+        task = self._task(watch.task)
+        if task is not None:
+            self.adopt(task)
 
     def _allocated(self, task_id: str, choice: Choice | None) -> None:
         """Write the award that an allocation came to; None: nobody can be had now."""
-        watch = self.watches.get(task_id)
-        task = self._task(task_id)
-        if watch is None:
-            return
+        watch, task = self.watches[task_id], self._task(task_id)
         watch.busy = False
         if task is None or not self._may_write(task) or self._must_end(watch, task):
             self._after(watch)
@@ -201,8 +196,8 @@ class Supervisor(Hearing):
         )
 
     def _awarded(self, record: f.Record, void: str, watch: Watch) -> None:
-        if isinstance(record.fact, f.TaskAwarded):
-            self._settle_slot(record.fact.award)
+        assert isinstance(record.fact, f.TaskAwarded)
+        self._settle_slot(record.fact.award)
         task = self._known(watch)
         if void or task is None:
             self._read(watch)
@@ -216,9 +211,10 @@ class Supervisor(Hearing):
     def _deliver(self, watch: Watch, opened: f.Record, awarded: f.Record) -> None:
         """Tell the worker of an award that counts."""
         task = self._known(watch)
-        if task is None or task.terms is None:
-            return
+        if task is None:
+            return  # its supervision was lost in this very moment: whoever takes it again adopts it
         terms = task.terms
+        assert terms is not None
         if terms.worker == self.desk.me:
             self.worker.begin(task)
             return
@@ -378,8 +374,8 @@ class Supervisor(Hearing):
             if watch.paused_ms > self.desk.now_ms:
                 self._look_at(watch, watch.paused_ms)
                 return
-            if task.terms is not None:
-                watch.tried[task.terms.worker.instance] = WHY_TRIED[cause]
+            assert task.terms is not None
+            watch.tried[task.terms.worker.instance] = WHY_TRIED[cause]
         watch.paused_ms = 0
         watch.busy = True
         over = self._over(task)["authority"]

@@ -115,10 +115,8 @@ class Watches(ABC):
         self._sweeping = False
 
     def _watch(self, opened: f.TaskOpened) -> Watch:
-        watch = self.watches.get(opened.task)
-        if watch is None:
-            watch = self.watches[opened.task] = Watch(opened)
-            self.desk.hold(opened.workflow)
+        watch = self.watches[opened.task] = Watch(opened)
+        self.desk.hold(opened.workflow)
         return watch
 
     def _drop(self, watch: Watch) -> None:
@@ -219,12 +217,11 @@ class Watches(ABC):
 
     def _stand_by(self, watch: Watch, task: TaskState) -> None:
         """Wait for the end of a lease that runs: another supervisor may have given it since."""
-        ledger = self.desk.ledger(watch.workflow)
-        if task.lease is not None:
-            left_ms = task.lease.end_ms - ledger.log_time_ms
-            watch.known = watch.exact = False
-            watch.silent_ms = self.desk.now_ms + left_ms + self.desk.settings.clock_skew_ms
-            self._look_at(watch, watch.silent_ms)
+        assert task.lease is not None
+        left_ms = task.lease.end_ms - self.desk.ledger(watch.workflow).log_time_ms
+        watch.known = watch.exact = False
+        watch.silent_ms = self.desk.now_ms + left_ms + self.desk.settings.clock_skew_ms
+        self._look_at(watch, watch.silent_ms)
 
     def settle(self, workflow: str) -> None:
         """After a read: end what the log has ended, here too."""
@@ -247,8 +244,6 @@ class Watches(ABC):
         """Go on after a task changed: tell of its end, or look at it."""
         if watch.task in self.desk.ledger(watch.workflow).tasks:
             self.look(watch.task)
-            return
-        if self.watches.get(watch.task) is not watch:
             return
         ledger = self.desk.ledger(watch.workflow)
         if watch.parent and watch.parent in ledger.tasks:

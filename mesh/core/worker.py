@@ -146,6 +146,7 @@ class Worker(Journal):
             job = Job(task.opened.workflow, task.opened.task, task.lease.position)
             job.renewed_ms = self.desk.now_ms
         before = self.jobs.get(job.task)
+        job.lease_ms = task.opened.lease_ms
         job.restart = max((restart_of(name) for name in task.steps), default=0)
         self.jobs[job.task] = job
         self.desk.hold(job.workflow)
@@ -155,7 +156,7 @@ class Worker(Journal):
         self._start(task, job)
         for child in self.desk.ledger(job.workflow).children(task):
             self.supervisor.adopt(child)
-        self._sweep_later()
+        self._sweep_later(job.lease_ms)
 
     def waiting(self, waiting: c.Waiting) -> None:
         """Suspend a handler that will wait long."""

@@ -9,7 +9,7 @@ from mesh.core import effects as e
 from mesh.core import facts as f
 from mesh.core import messages as m
 from mesh.core.values import Status
-from tests.unit.core.fleet import Fleet, Peer, boss_and, decide, use
+from tests.unit.core.fleet import PART, Fleet, Peer, boss_and, decide, offered, sleep, use
 
 LEASE_MS = 10_000
 
@@ -176,6 +176,30 @@ def test_a_result_that_counts_is_told_even_if_a_renewal_was_passed_over() -> Non
     assert not ann.heard(c.Stop)
     assert len(ann.sent(m.Outcome)) == 1
     assert task not in boss.node.supervisor.watches
+
+
+@pytest.mark.parametrize("lease_ms", [1_500, 2_000, 5_000])
+def test_a_short_lease_is_renewed_in_time_beside_a_long_one(lease_ms: int) -> None:
+    fleet, (boss,) = boss_and()
+    ann = fleet.join("ann", PART, offered("demo.short", lease_ms=lease_ms))
+    root = boss.submit()
+    tasks = boss.delegate(root, "0"), boss.delegate(root, "1", capability="demo.short")
+    fleet.wait(30_000)
+    assert [ann.works[task].epoch for task in tasks] == [1, 1]
+    assert not ann.heard(c.Stop)
+    assert not fleet.void()
+
+
+def test_a_wait_that_is_told_before_its_step_is_in_the_log_counts_once_it_is() -> None:
+    fleet, (boss,) = boss_and()
+    task = boss.submit()
+    fleet.hold(f.StepBegun)
+    boss.call(task, sleep("0", 60_000))
+    boss.waiting(task, "0", since_ms=fleet.now_ms)
+    assert not boss.heard(c.Stop)
+    fleet.let_go()
+    assert [one.why for one in boss.heard(c.Stop)] == ["suspended"]
+    assert fleet.task(task).waiting_for[0].kind == "sleep"
 
 
 # --- memory -------------------------------------------------------------------------------------

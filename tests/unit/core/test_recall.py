@@ -10,7 +10,6 @@ from mesh.core import inputs as i
 from mesh.core.ids import effect_key
 from mesh.core.recall import find, place_of, shown, signature
 from mesh.core.values import Acceptance, Effect, Outcome, StepKind, Wait
-from mesh.errors import IllegalMove
 from tests.unit.core.fleet import (
     PART,
     Fleet,
@@ -321,13 +320,8 @@ def test_a_second_entry_is_probed_under_the_key_of_the_first() -> None:
         (sleep(), StepKind.SLEEP),
     ],
 )
-def test_a_signature_is_what_must_be_equal(call: c.Call, kind: StepKind) -> None:
+def test_a_signature_is_what_must_be_equal(call: c.StepCall, kind: StepKind) -> None:
     assert signature(call)[0] is kind
-
-
-def test_a_withdrawal_is_no_step() -> None:
-    with pytest.raises(IllegalMove):
-        signature(c.Withdraw(step="0"))
 
 
 def test_a_signature_in_words() -> None:
