@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from mesh.transport.broker import BrokerStatus
 
 EMBEDDED = "embedded"
-SMALL = {"tasks": 2, "inbox": 2}
-"""Partitions on the embedded broker: one process serves them all, and each costs it a lease."""
+SMALL = {"inbox": 2}
+"""Partitions on the embedded broker. It keeps about 5 MiB of each, so that task partitions, and with
+them workflows, are spread over all of the audit stream's as elsewhere."""
 KAFKA = "kafka"
 
 

@@ -24,8 +24,11 @@ def derive(*parts: str | bytes | int) -> str:
 
 
 def audit_partition(source: TaskPartition, count: int) -> int:
-    """Return the audit partition, of `count`, in which all workflows of a task partition live."""
-    return int(derive("audit", source.capability, source.partition)[:8], 16) % count
+    """Return the audit partition, of `count`, in which all workflows of a task partition live.
+
+    Neighbours of one capability never share one before all are in use.
+    """
+    return (int(derive("audit", source.capability)[:8], 16) + source.partition) % count
 
 
 def workflow_id(source: TaskPartition, offset: int, event_id: str, count: int) -> str:

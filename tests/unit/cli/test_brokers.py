@@ -21,7 +21,7 @@ def test_the_embedded_broker_lasts_as_long_as_the_command() -> None:
             assert ready.config.bootstrap.startswith("127.0.0.1:")
             assert "nothing after exit" in ready.words
             assert ready.config.artifacts.is_dir()
-            assert (ready.config.counts().tasks, ready.config.counts().audit) == (2, 3)
+            assert (ready.config.counts().tasks, ready.config.counts().audit) == (8, 3)
             return ready.config.artifacts
 
     assert not asyncio.run(use()).exists()
