@@ -15,7 +15,7 @@ from mesh.core import facts as f
 from mesh.core import messages as m
 from mesh.core.facts import Record
 from mesh.core.ids import audit_partition_of
-from mesh.core.values import NOTHING, Amount, Cause, Effect, Holder, Inbox, Outcome, StepKind
+from mesh.core.values import NOTHING, Amount, Cause, Effect, Holder, Inbox, Outcome, StepKind, Terms
 from mesh.runtime.process import Process
 from mesh.wire import topics
 from mesh.wire.entries import encode_entry
@@ -139,17 +139,12 @@ async def test_messages_for_others_and_from_others_are_refused(world: World) -> 
     assert not world.story.void()
 
 
-async def test_facts_without_authority_are_void_for_everybody(world: World) -> None:
-    """Also for the next owner of the partition, which has nothing but the log to go by."""
-    bench = Bench(world)
-    submitted, child, award = await bench.begin()
-    story, partition = world.story, audit_partition_of(submitted.workflow)
-    root = story.of(submitted.workflow, f.TaskOpened)[0]
+def forged_facts(root: f.TaskOpened, child: f.TaskOpened, award: int) -> list[f.Fact]:
+    """Return facts of a task and of its partition by somebody who has no authority for them."""
     terms = child.award
     assert terms is not None
     under: dict[str, Any] = {"workflow": child.workflow, "task": child.task}
-    me = terms.worker
-    stale = Holder(me.instance, me.incarnation - 1)
+    stale = stale_of(terms)
     done: dict[str, Any] = {
         "outcome": Outcome.COMPLETED,
         "spent": Amount(),
@@ -160,7 +155,7 @@ async def test_facts_without_authority_are_void_for_everybody(world: World) -> N
         "result": NOTHING,
     }
     supervision = root.authority
-    forged = [
+    return [
         f.WorkFinished(**under, by=STRANGER, authority=award, **done),
         f.WorkFinished(**under, by=stale, authority=award, **done),
         f.WorkFinished(**under, by=STRANGER, authority=award - 1, **done),
@@ -202,6 +197,22 @@ async def test_facts_without_authority_are_void_for_everybody(world: World) -> N
         f.LeaseRenewed(by=STRANGER, awards=(award,)),
         replace(root, by=STRANGER, authority=supervision),
     ]
+
+
+def stale_of(terms: Terms) -> Holder:
+    """Return the incarnation of a worker before the one that was awarded."""
+    return terms.worker._replace(incarnation=terms.worker.incarnation - 1)
+
+
+async def test_facts_without_authority_are_void_for_everybody(world: World) -> None:
+    """Also for the next owner of the partition, which has nothing but the log to go by."""
+    bench = Bench(world)
+    submitted, child, award = await bench.begin()
+    story, partition = world.story, audit_partition_of(submitted.workflow)
+    root = story.of(submitted.workflow, f.TaskOpened)[0]
+    assert child.award is not None
+    stale = stale_of(child.award)
+    forged = forged_facts(root, child, award)
     sequences: dict[Holder, int] = {}
     for fact in forged:
         by = fact.by if fact.by in (STRANGER, stale) else Holder("worker.liar", 1)

@@ -10,7 +10,7 @@ from mesh.core import facts as f
 from mesh.core import messages as m
 from mesh.core.negotiation import HAS_LEFT, NO_ANSWER
 from mesh.core.values import Cause, Mode, Terms
-from tests.unit.core.fleet import PART, ROOTS, Fleet, Peer, bids, boss_and, decide, offered
+from tests.unit.core.fleet import PART, ROOTS, Fleet, Peer, bids, boss_and, card, decide, offered
 
 DIED_MS = 18_000
 
@@ -140,6 +140,25 @@ def test_who_is_asked_already_further_up_is_left_out() -> None:
     assert len(ann.works) == 1
     bob = fleet.join("bob", PART)
     assert len(bob.works) == 1
+
+
+def test_the_scope_that_counts_is_that_of_who_delegated() -> None:
+    """While the parent is suspended, who is further up awards: its own scope has no say."""
+    fleet = Fleet()
+    boss = fleet.join("boss", ROOTS.capability)
+    ann = fleet.join("ann", PART)
+    leaf, other = fleet.join("leaf", "demo.leaf"), fleet.join("other", "demo.leaf")
+    boss.card = replace(card("boss", ROOTS.capability), calls=(PART,), version="2.0")
+    fleet.announce(boss)
+    boss.owns()
+    task = boss.delegate(boss.submit())
+    below = ann.delegate(task, capability="demo.leaf", mode=Mode.AUCTION)
+    worker, heir = (leaf, other) if below in leaf.works else (other, leaf)
+    fleet.wait(31_000)
+    ann.give_up(task)
+    worker.die()
+    fleet.wait(2 * DIED_MS)
+    assert below in heir.works
 
 
 # --- an auction ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from mesh.core import inputs as i
 from mesh.core import messages as m
 from mesh.core.desk import BEGINNING
 from mesh.core.tasks import Phase
-from mesh.core.values import Cause, Mode
+from mesh.core.values import Acceptance, Cause, Mode
 from tests.unit.core.fleet import (
     PART,
     ROOTS,
@@ -77,6 +77,31 @@ def test_who_was_given_the_task_meanwhile_is_adopted() -> None:
     third.call(root, delegate())
     third.finish(root)
     assert root in fleet.logs[0].fold.ended
+
+
+def test_a_worker_that_another_supervisor_found_is_watched() -> None:
+    """The root was somebody's, who gave the part to Bob and was suspended; then Bob died."""
+    fleet, (boss, ann) = boss_and("ann")
+    root = boss.submit()
+    part = boss.delegate(root, acceptance=Acceptance.REVIEWED)
+    second = fleet.join("boss", ROOTS.capability, slots=0)
+    third = fleet.join("boss", ROOTS.capability)
+    boss.die()
+    ann.finish(part)
+    fleet.wait(13_000)
+    second.owns(ROOTS, BEGINNING)
+    fleet.wait(1_000)
+    third.call(root, delegate(acceptance=Acceptance.REVIEWED))
+    bob = fleet.join("bob", PART)
+    review = third.heard(c.Review)[0]
+    third.give(c.Reviewed(root, third.works[root].award, part, review.child_award, "again"))
+    fleet.wait(1_000)
+    assert part in bob.works
+    bob.call(part, sleep(ms=10**6))
+    third.give_up(root)
+    bob.die()
+    fleet.wait(26_000)
+    assert fleet.task(part).epoch == 3
 
 
 # --- what is below a task that somebody else has now --------------------------------------------
