@@ -242,7 +242,7 @@ class Checks:
         keys = target.applied.setdefault(effect, set())
         keys.add(key)
         # what may happen often is done again where a handler does otherwise after a verdict
-        may_differ = tool.effect in MOVABLE and _changes(run.script)
+        may_differ = (tool.effect in MOVABLE or tool.flicker) and _changes(run.script)
         if len(keys) > 1 and not may_differ:
             self.violation("one effect for each key", where, f"{what}: {sorted(keys)}")
         target.once[effect] = target.once.get(effect, 0) + 1

@@ -272,8 +272,8 @@ class SimNode:
     def _catch_up(self, waiting: deque[Thunk]) -> None:
         holder = self.holder
         for _ in range(len(waiting)):
-            if not waiting:
-                return
+            if not waiting or (self.paused and waiting is self.backlog):
+                return  # what is paused again keeps its order
             then, args = waiting.popleft()
             self._arrive(holder, then, args)
 

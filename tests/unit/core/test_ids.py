@@ -37,6 +37,11 @@ def test_a_workflow_says_where_it_lives() -> None:
     assert audit_partition_of(child_id(workflow_id(SOURCE, 7, "", 24), "0", b"h")) == home
 
 
+def test_neighbours_share_an_audit_partition_last() -> None:
+    homes = [audit_partition(TaskPartition("demo.root", number), 8) for number in range(16)]
+    assert sorted(homes) == [number // 2 for number in range(16)]
+
+
 @pytest.mark.parametrize("name", ["", "12", "-a", "x-a", "-1-a", "٣-a", "1.5-a"])
 def test_what_is_no_workflow_lives_nowhere(name: str) -> None:
     assert audit_partition_of(name) == -1
