@@ -21,7 +21,7 @@ endif
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help sync check lint types layers rules test test-core test-fast test-slow test-kafka test-kafka-all wheel-test sim mutants chaos bench demo docs build requirements clean
+.PHONY: help sync check lint types layers rules test test-core test-fast test-slow test-kafka wheel-test sim mutants chaos bench demo docs build requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -108,12 +108,9 @@ test-slow: $(STAMP) ## simulator seeds, guards, the command in subprocesses
 	@$(BIN)/python -m pytest -m "slow and not broker" $(or $(ARGS),$(PAIRED) worksteal)
 
 # Whether a missing broker skips or fails is decided by --kafka (tests/conftest.py): `require` under CI.
-test-kafka: $(STAMP)
+test-kafka: $(STAMP) ## every test on real Kafka: the contract, killed processes, foreign clients, the command
 	$(SAY) "== tests on real Kafka"
-	@$(BIN)/python -m pytest -m broker $(or $(ARGS),tests/contract tests/integration/test_real_kafka.py)
-
-test-kafka-all: $(STAMP) ## every test on real Kafka: killed processes, foreign clients, the command (minutes)
-	@$(BIN)/python -m pytest -m broker $(ARGS)
+	@$(BIN)/python -m pytest -m broker $(or $(ARGS),$(PAIRED) loadfile)
 
 # The tree's own mesh/ is out of reach there: what passes was in the wheel.
 wheel-test: build ## smoke tests on the built wheel, from another directory

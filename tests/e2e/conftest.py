@@ -117,7 +117,10 @@ class Shell:
         """End what is still running."""
         for running in self._running:
             if running.process.poll() is None:
-                running.end(signal.SIGKILL)
+                try:
+                    running.end()  # in order: a child whose broker is gone waits for it to be back
+                except subprocess.TimeoutExpired:
+                    running.end(signal.SIGKILL)
             if running.process.stdout is not None:
                 running.process.stdout.close()
             if running.process.stderr is not None:
