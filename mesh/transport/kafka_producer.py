@@ -227,11 +227,11 @@ class KafkaProducer:
         self._finish(record, Report(*record.place, NOWHERE, now_ms, why))
 
     def _finish(self, record: _Record, report: Report) -> None:
-        gathering = self._gathering
-        gathering.back(record.place, self._loop.time(), acknowledged=report.error is None)
+        gathering, acknowledged = self._gathering, report.error is None
+        free = gathering.back(record.place, self._loop.time(), acknowledged=acknowledged)
         self._pending.end(record.size)
-        # What waits for everybody to be back, or for an introduction, need not wait for the timer.
-        if gathering.waiting() and (not gathering.flying or self._leaving is None):
+        # All are back, or those of the partition for which the timer let something wait on.
+        if gathering.waiting() and (not gathering.flying or (free and self._leaving is None)):
             if self._leaving is not None:
                 self._leaving.cancel()
             self._leaving = self._loop.call_soon(self._leave)
@@ -240,9 +240,7 @@ class KafkaProducer:
 
     def _purge(self, why: str) -> None:
         """Let everything that is pending be reported, now and without an outcome."""
-        abandoned = self._gathering.abandon()
-        self._gathering.flying += len(abandoned)  # for each is finished like one that flew
-        for record in abandoned:
+        for record in self._gathering.abandon():
             self._loop.call_soon(self._give_up, record, why)
         if self._producer is not None:
             self._producer.purge(in_queue=True, in_flight=True, blocking=False)

@@ -34,9 +34,24 @@ def test_the_first_to_a_partition_leaves_alone() -> None:
     assert numbers(gathering.leave(0)) == []
     gathering.back(A, 1, acknowledged=True)
     assert numbers(gathering.leave(1)) == [2, 3, 6]
-    hold(gathering, A, 7)
-    assert numbers(gathering.leave(1)) == [7]
-    assert (gathering.flying, gathering.waiting()) == (5, True)
+    assert (gathering.flying, gathering.waiting()) == (4, True)
+
+
+def test_of_a_partition_one_batch_is_on_its_way() -> None:
+    gathering: Gathering[Record] = Gathering()
+    hold(gathering, A, 1)
+    gathering.leave(0)
+    assert not gathering.back(A, 0, acknowledged=True)
+    hold(gathering, A, 2, 3)
+    assert numbers(gathering.leave(0)) == [2, 3]
+    hold(gathering, A, 4, 5)
+    hold(gathering, B, 6)
+    assert numbers(gathering.leave(0)) == [6]
+    assert not gathering.back(A, 0, acknowledged=True)
+    assert numbers(gathering.leave(0)) == []
+    assert gathering.back(A, 0, acknowledged=True)
+    assert numbers(gathering.leave(0)) == [4, 5]
+    assert (gathering.flying, gathering.waiting()) == (3, False)
 
 
 def test_a_failed_introduction_is_repeated() -> None:
@@ -63,7 +78,10 @@ def test_abandon() -> None:
     hold(gathering, A, 1, 2)
     gathering.leave(0)
     assert numbers(gathering.abandon()) == [2]
-    assert not gathering.waiting()
+    assert (gathering.flying, gathering.waiting()) == (2, False)
+    gathering.back(A, 0, acknowledged=False)
+    gathering.back(A, 0, acknowledged=False)
+    assert gathering.flying == 0
 
 
 @given(st.lists(st.one_of(st.sampled_from("AB"), st.just("leave"), st.just("back")), max_size=60))
