@@ -15,6 +15,7 @@ from typing import Any
 
 import mesh.core.desk
 import mesh.core.journal
+import mesh.core.recall
 import mesh.testing.programs
 import mesh.testing.world
 from mesh.core import facts as f
@@ -28,6 +29,7 @@ from mesh.core.journal import Journal
 from mesh.core.ledger import Ledger
 from mesh.core.node import Node
 from mesh.core.partitions import Partitions
+from mesh.core.recall import Entry
 from mesh.core.supervisor import Supervisor
 from mesh.core.tasks import TaskState
 from mesh.core.values import Amount, Effect
@@ -147,10 +149,40 @@ def a_key_that_includes_the_epoch() -> list[Patch]:
     """Each performance of an effect has another idempotency key."""
     calls = count()
 
-    def key(task: str, step: str, name: str) -> str:
-        return derive("effect", task, step, name, next(calls))
+    def key(task: TaskState, name: str) -> str:
+        return derive("effect", task.opened.task, name, next(calls))
 
-    return [(mesh.core.journal, "effect_key", key)]
+    return [(mesh.core.journal, "key_of", key)]
+
+
+@mutant
+def a_child_and_its_step_are_named_by_the_epoch() -> list[Patch]:
+    """Another worker does not find what was done or delegated before it."""
+
+    def find(task: TaskState, call: Any, *_: Any) -> Entry:
+        name = f"{call.step}~{task.epoch}"
+        return Entry(name, task.steps.get(name))
+
+    def key(task: TaskState, name: str) -> str:
+        return effect_key(task.opened.task, name, task.steps[name].name)
+
+    return [(mesh.core.journal, "find", find), (mesh.core.journal, "key_of", key)]
+
+
+@mutant
+def what_has_left_a_mark_is_left_behind() -> list[Patch]:
+    """An attempt after a verdict does at another place what was done outside already."""
+    return [(mesh.core.recall, "_has_left_a_mark", lambda *_: False)]
+
+
+@mutant
+def a_failed_call_is_made_again_under_another_key() -> list[Patch]:
+    """The target cannot know that it had done it."""
+
+    def key(task: TaskState, name: str) -> str:
+        return effect_key(task.opened.task, name, task.steps[name].name)
+
+    return [(mesh.core.journal, "key_of", key)]
 
 
 @mutant
