@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import blockbuster
+import hypothesis
 import pytest
 
 import mesh
@@ -38,6 +39,11 @@ HOW_TO_GET_KAFKA = (
     "install java and mvn (Debian: apt-get install default-jre-headless maven), "
     "or name a broker: MESH_TEST_BOOTSTRAP=HOST:PORT"
 )
+
+
+# How long an example takes is not its property: a loaded machine is no failure.
+hypothesis.settings.register_profile("mesh", deadline=None)
+hypothesis.settings.load_profile("mesh")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -19,7 +19,7 @@ SEEDS = st.integers(0, 2**32)
 
 
 @pytest.mark.slow
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=700)
 @given(TREES, SEEDS, SEEDS)
 def test_a_full_replay_takes_the_same_steps(tree: Tree, seed: int, again: int) -> None:
     first = walk(tree, seed)
@@ -29,7 +29,7 @@ def test_a_full_replay_takes_the_same_steps(tree: Tree, seed: int, again: int) -
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TREES, SEEDS, SEEDS, st.integers(0, 12))
 def test_a_replay_of_a_part_goes_on_where_it_ended(
     tree: Tree, seed: int, again: int, count: int

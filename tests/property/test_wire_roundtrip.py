@@ -19,7 +19,7 @@ PARSED = {name: parse_schema(dict(codec.schema.definition)) for name, codec in C
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_every_kind(codec: Codec, data: st.DataObject) -> None:
     value, outer = data.draw(records(codec))

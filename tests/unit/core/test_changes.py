@@ -66,6 +66,20 @@ def test_a_failure_a_refusal_and_a_rejection_leave_their_reason(log: Scribe) -> 
     assert log.task().attempts == 1
 
 
+def test_what_a_failed_attempt_left_open_below_is_there_for_the_next(log: Scribe) -> None:
+    log.open_child()
+    child = log.child_name()
+    assert log.write(log.finished(outcome=Outcome.FAILED, error="boom")) == ""
+    task = log.task()
+    assert list(task.children) == [child]
+    assert task.purse.granted == Amount(100, 100, 10, 5, 2), "with what it was granted"
+    assert log.write(log.awarded(terms(BOB, 2, Cause.FAILED))) == ""
+    given = log.awarded(terms(BOB), child, **log.under())
+    assert log.write(given) == "", "whom Bob finds for it"
+    assert log.write(log.finished(child)) == ""
+    assert task.purse.granted == ZERO
+
+
 def test_a_refused_result_is_an_attempt() -> None:
     log = Scribe()
     log.begin(acceptance=Acceptance.REVIEWED)

@@ -18,7 +18,6 @@ from mesh.errors import BudgetExceeded, ScopeError
 from tests.unit.core.fleet import (
     BUDGET,
     PART,
-    ROOTS,
     Fleet,
     Peer,
     body,
@@ -261,10 +260,22 @@ def test_a_sleeper_that_lost_its_award_does_not_wake() -> None:
     assert not fleet.facts(f.StepFinished)
 
 
+def test_a_sleeper_that_is_being_unwound_does_not_wake() -> None:
+    fleet, boss, task = worked()
+    boss.obedient = False
+    boss.call(task, sleep("0", 40_000))
+    boss.give_up(task)
+    fleet.wait(41_000)
+    assert not fleet.facts(f.StepFinished)
+    boss.stopped(task)
+    assert boss.works[task].epoch == 2, "its time has come"
+    boss.call(task, sleep("0", 40_000))
+    assert "0" in boss.results(task)
+
+
 def test_a_slept_step_whose_handler_returned_is_not_finished() -> None:
     fleet, boss, task = worked()
     boss.call(task, sleep("0", 1_000))
     boss.finish(task)
     fleet.wait(2_000)
     assert not fleet.facts(f.StepFinished)
-    assert ROOTS

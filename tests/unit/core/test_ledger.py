@@ -101,6 +101,21 @@ def test_a_holder_judges_with_a_margin_and_history_without() -> None:
     assert history.ledger.add(record) == ""
 
 
+def test_who_wrote_that_a_task_expired_does_not_believe_it_before_the_record_is_that_late() -> None:
+    """Its ledger has heard of a later time; the log, in its order, may not have."""
+    log = Scribe()
+    log.take(lease_ms=90_000)
+    log.open_root(deadline_ms=log.now_ms + 5_000)
+    deadline_ms = log.task().opened.deadline_ms
+    log.ledger.observe(deadline_ms + 1_000)
+    expired = f.TaskExpired(**log.rule(), reason="late")
+    unknown = "whether the deadline had passed is not known"
+    assert log.ledger.add(Record(9, deadline_ms, 7, expired), 500) == unknown
+    assert ROOT in log.ledger.tasks
+    assert log.ledger.add(Record(10, deadline_ms + 1_000, 8, expired), 500) == ""
+    assert log.ledger.ended[ROOT].status is Status.EXPIRED
+
+
 # --- replays ------------------------------------------------------------------------------------
 
 

@@ -110,6 +110,16 @@ def test_a_header_lies_a_lease_and_two_differences_before_what_it_leads_to() -> 
     assert (seen.source, seen.holder) == (ROOTS, boss.me)
 
 
+def test_what_is_opened_at_the_same_time_shares_one_header() -> None:
+    fleet, (boss,) = boss_and()
+    boss.submit()
+    fleet.wait(30_000)
+    first, second = boss.submit(), boss.submit()
+    headers = boss.node.desk.headers
+    assert headers[first].supervisions
+    assert headers[first] is headers[second]
+
+
 def test_a_header_does_not_lie_before_the_supervisions_taking() -> None:
     fleet, (boss,) = boss_and()
     fleet.wait(100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mesh.core import effects as e
 from mesh.core import facts as f
+from mesh.core import inputs as i
 from mesh.core.settings import EVENT_WINDOW_MS
 from mesh.core.tasks import Header
 from tests.unit.core.fleet import (
@@ -103,6 +104,27 @@ def test_another_partitions_tasks_are_not_taken_over() -> None:
     old.disowns()
     new.owns()
     assert not new.node.partitions.tenures[ROOTS].open
+
+
+def test_an_end_of_another_partition_says_nothing_of_this_ones_records() -> None:
+    """A reader may hand over more than was asked for."""
+    fleet, old, new = two_bosses()
+    old.owns(MORE_ROOTS)
+    old.finish(old.submit(MORE_ROOTS))
+    elsewhere = old.submit(MORE_ROOTS)
+    old.finish(elsewhere)
+    old.disowns()
+    fleet.hold(i.LogRead, new)
+    new.owns()
+    (held,) = fleet.held
+    (read,) = new.reads
+    more = fleet.logs[0].read(read.header, read.through + 1, {elsewhere}, ROOTS)
+    fleet.held[0] = held._replace(given=i.LogRead(read.token, more))
+    fleet.let_go()
+    new.finish(new.submit())
+    fleet.wait(COMMIT_MS)
+    assert offsets(new) == [1]
+    assert header(new).offset > 0, "the next one need not read from the beginning"
 
 
 def test_children_are_adopted_with_their_root() -> None:

@@ -281,6 +281,21 @@ class TestSeeingPresence:
         assert made.expire(PRESENCE_MS + 1) == ("a", "b")
         assert asked(made) == ["c"]
 
+    def test_work_that_was_placed_counts_until_the_instance_tells_its_load(self) -> None:
+        made = directory(CARD)
+        made.placed("a-1", 1)
+        made.see_presence("a-1", presence("a-1", load=2), 0)
+        offering = made.offering("risk.screen")
+        (own,) = offering.instances
+        assert offering.load(own) == 2, "of whom nothing is known nothing is counted"
+        made.placed("a-1", 1)
+        made.placed("a-1", 1)
+        made.placed("a-1", -1)
+        assert offering.load(own) == 3
+        made.see_presence("a-1", presence("a-1", load=4), 1)
+        (own,) = offering.instances
+        assert offering.load(own) == 4
+
     def test_whoever_has_a_card_or_was_heard_of_is_listed(self) -> None:
         made = directory(replace(CARD, agent="risk-b"), CARD)
         for name, seen in (("b", 7), ("a", 9)):

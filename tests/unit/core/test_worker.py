@@ -13,8 +13,8 @@ from mesh.core import facts as f
 from mesh.core import inputs as i
 from mesh.core import messages as m
 from mesh.core.jobs import Job
-from mesh.core.tasks import TaskState
-from mesh.core.values import Mode
+from mesh.core.tasks import Phase, TaskState
+from mesh.core.values import Mode, Status
 from mesh.core.worker import restart_of
 from mesh.errors import IllegalMove
 from tests.unit.core.fleet import (
@@ -27,6 +27,7 @@ from tests.unit.core.fleet import (
 )
 
 DIED_MS = 18_000
+LEAF = "demo.leaf"
 
 
 def delegated(**settings: Any) -> tuple[Fleet, Peer, Peer, str]:
@@ -172,6 +173,26 @@ def test_an_award_that_takes_the_place_of_another_needs_no_slot_of_its_own() -> 
     assert not fleet.facts(f.AwardDeclined)
     assert ann.works[task].epoch == 2
     assert ann.node.worker.free_slots == 0
+
+
+def test_an_award_of_a_task_that_was_read_of_before_is_begun_as_it_is_awarded() -> None:
+    """Ann had read of it when it was open still: nobody had a slot."""
+    fleet, (boss,) = boss_and()
+    ann, dora = fleet.join("ann", PART, LEAF), fleet.join("dora", "demo.sub")
+    task = boss.delegate(boss.submit())
+    sub = ann.delegate(task, capability="demo.sub")
+    fleet.announce(ann, load=fleet.settings.slots)
+    leaf = dora.delegate(sub, capability=LEAF)
+    assert leaf not in ann.works
+    fleet.lose(m.Progress, ann, times=100)
+    fleet.wait(14_000)
+    assert ann.node.desk.ledger(leaf).tasks[leaf].phase is Phase.OPEN
+    fleet.announce(ann, load=1)
+    fleet.wait(2_000)
+    assert ann.works[leaf].epoch == 1
+    ann.finish(leaf)
+    assert dora.results(sub)["0"].status is Status.COMPLETED
+    assert not fleet.void()
 
 
 # --- awards that are not ------------------------------------------------------------------------

@@ -282,6 +282,19 @@ def test_a_result_that_comes_too_late_is_not_told() -> None:
     assert not ann.node.worker.jobs
 
 
+def test_a_result_that_comes_too_late_does_not_touch_a_later_award_of_the_same_node() -> None:
+    fleet, _, ann, task = delegated()
+    ann.stall()
+    ann.finish(task)
+    fleet.wait(DIED_MS)
+    ann.flow()
+    assert "void WorkFinished ann-1" in fleet.story(task)
+    assert ann.works[task].epoch == 2
+    ann.finish(task)
+    assert len(ann.sent(m.Outcome)) == 1
+    assert fleet.story(task)[-1] == "WorkFinished ann-1"
+
+
 def miscounted(boss: Peer, task: str, micro_usd: int) -> None:
     """Let what a node knows of a cost be wrong, as it must never be."""
     boss.node.desk.ledger(task).tasks[task].purse.fee(Amount(micro_usd=micro_usd))
@@ -299,6 +312,24 @@ def test_a_result_that_the_log_holds_void_is_written_again_after_reading() -> No
     assert len(boss.reads) == 2
     assert fleet.story()[-2:] == ["void WorkFinished boss-1", "WorkFinished boss-1"]
     assert fleet.end(task)
+
+
+def test_an_award_that_is_lost_while_its_result_is_read_about_is_left_alone() -> None:
+    fleet, _, ann, task = delegated()
+    miscounted(ann, task, 1)
+    fleet.hold(f.WorkFinished)
+    ann.finish(task)
+    miscounted(ann, task, -1)
+    fleet.lose(i.LogRead, ann)
+    fleet.let_go()
+    (read,) = ann.reads
+    ann.stall()
+    fleet.wait(11_000)
+    ann.flow()
+    assert [one.why for one in ann.heard(c.Stop)] == ["lost"]
+    before = fleet.story()
+    ann.give(ann.answer(read))
+    assert fleet.story() == before
 
 
 def test_a_result_that_the_log_counts_after_all_has_ended_the_task() -> None:

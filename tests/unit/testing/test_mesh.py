@@ -157,7 +157,7 @@ async def test_what_failed_is_tried_again_and_what_was_done_is_not() -> None:
         calls.append(f"look up {item}")
         return "4.20"
 
-    def ask(item: str, idempotency_key: str) -> str:
+    def ask(item: str, idempotency_key: str = "") -> str:
         calls.append(f"ask {item} {idempotency_key}")
         if len(calls) < 4:
             raise ConnectionError("no answer")
