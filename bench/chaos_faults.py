@@ -29,6 +29,8 @@ DOWN_S = (0.3, 5.0)
 BETWEEN_S = (2.0, 6.0)
 BROKER_DOWN_S = (0.5, 4.0)
 DOWN_AT_ONCE = 3
+SPARE = 20
+"""One fault more for so many: between choosing a victim and its end it may finish what it had."""
 VICTIM_LIMIT_S = 20.0
 KINDS = ("leaves", "nested", "roots")
 
@@ -47,7 +49,8 @@ class Amounts:
 class Fault:
     """Mutable: one fault that was done. `hit` is filled when the run is over.
 
-    `down_ms` is from when to when no broker ran.
+    `down_ms` is from when to when no broker ran; `before` is what had happened to the holder until
+    then, `died`, `taken` and `late` what happened to it since.
     """
 
     kind: str
@@ -58,6 +61,7 @@ class Fault:
     held: Held | None = None
     open_tasks: int = 0
     down_ms: tuple[int, int] = (0, 0)
+    before: tuple[int, int, int] = (0, 0, 0)
     died: int = 0
     taken: int = 0
     late: int = 0
@@ -66,13 +70,28 @@ class Fault:
 
 
 def plan(seed: int, amounts: Amounts) -> list[str]:
-    """Return the faults in their order."""
-    kinds = [f"kill {KINDS[n % 3]}" for n in range(amounts.kills)]
-    kinds += [f"stop {KINDS[n % 3]}" for n in range(amounts.stops)]
+    """Return the faults in their order: some more than asked for, as one may come too late."""
+    kinds = [f"kill {KINDS[n % 3]}" for n in range(_with_spares(amounts.kills))]
+    kinds += [f"stop {KINDS[n % 3]}" for n in range(_with_spares(amounts.stops))]
     kinds += [("broker stop", "broker kill")[n % 2] for n in range(amounts.brokers)]
     kinds += ["roll"] * amounts.rolls
     Random(seed).shuffle(kinds)
     return kinds
+
+
+def wanted(amounts: Amounts) -> dict[str, int]:
+    """Return how many of each kind must be shown to have hit."""
+    return {
+        "kill": amounts.kills,
+        "stop": amounts.stops,
+        "broker stop": amounts.brokers - amounts.brokers // 2,
+        "broker kill": amounts.brokers // 2,
+        "roll": amounts.rolls,
+    }
+
+
+def _with_spares(count: int) -> int:
+    return count + -(-count // SPARE)
 
 
 class Fleet:
@@ -235,7 +254,8 @@ class Storm:
             if fits:
                 victim = self._random.choice(fits)
                 fault = Fault(kind, _now_ms(), victim, aim, self.watch.holder(victim))
-                return victim, replace(fault, held=self.watch.held(victim))
+                before = self.watch.fate(fault.holder)
+                return victim, replace(fault, held=self.watch.held(victim), before=before)
             await asyncio.sleep(0.05)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
@@ -248,9 +268,8 @@ def judge(faults: Sequence[Fault], watch: Watch) -> None:
     """Say of each fault whether it hit, from what the log shows afterwards."""
     for fault in faults:
         if fault.holder is not None:
-            fault.died = watch.died[fault.holder]
-            fault.taken = watch.taken[fault.holder]
-            fault.late = watch.late[fault.holder]
+            since = zip(watch.fate(fault.holder), fault.before, strict=True)
+            fault.died, fault.taken, fault.late = (now - then for now, then in since)
             fault.hit = bool(fault.held and fault.held.anything) and bool(
                 fault.died or fault.taken or fault.late
             )

@@ -108,6 +108,12 @@ class Watch:
         found = [name for name in self.latest if name.endswith(tail)]
         return Holder(found[0], self.latest[found[0]]) if found else None
 
+    def fate(self, holder: Holder | None) -> tuple[int, int, int]:
+        """Return what happened to an incarnation so far: `died`, `taken` and `late` of it."""
+        if holder is None:
+            return 0, 0, 0
+        return self.died[holder], self.taken[holder], self.late[holder]
+
     def was_silent(self, from_ms: int, until_ms: int) -> bool:
         """Tell whether nothing was appended in a span of time, and something was after it."""
         if until_ms <= from_ms:
