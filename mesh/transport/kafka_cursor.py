@@ -18,7 +18,7 @@ from mesh.errors import TransportError
 from mesh.ports import UNREADABLE, Headers, Incoming
 from mesh.transport.inbox import Batch
 from mesh.transport.kafka_errors import NOT_PERMITTED, ClientLog, explain, translate
-from mesh.transport.kafka_settings import BATCH_RECORDS_MAX, Address
+from mesh.transport.kafka_settings import BATCH_RECORDS_MAX, PREFETCH_KIB, Address
 
 Keep = Callable[[bytes | None], bool]
 
@@ -81,10 +81,13 @@ def _headers(message: Message) -> Headers:
 class Cursor:
     """Positions in one topic. `positions` holds the next offset of each partition."""
 
-    def __init__(self, address: Address, wait_ms: int) -> None:
+    def __init__(self, address: Address, wait_ms: int, prefetch_kib: int = PREFETCH_KIB) -> None:
         self._address = address
         self._log = ClientLog()
-        config = address.consumer(wait_ms) | {"error_cb": self._complain}
+        config = address.consumer(wait_ms) | {
+            "error_cb": self._complain,
+            "queued.max.messages.kbytes": prefetch_kib,
+        }
         self._consumer = Consumer(config, logger=self._log)
         self._known: set[str] = set()
         self._topic = ""

@@ -19,8 +19,9 @@ from mesh.transport.kafka_errors import failure_of
 from mesh.transport.kafka_settings import (
     POLL_S,
     READER_BYTES_MAX,
-    READER_RECORDS_MAX,
     SCAN_FETCH_WAIT_MS,
+    SCAN_PREFETCH_KIB,
+    SCAN_RECORDS_MAX,
     Address,
 )
 from mesh.transport.worker import Worker
@@ -37,7 +38,7 @@ class _Scan:
         self.first = first
         self.end = end
         self.keep = keep
-        self.room = Room(records_max=READER_RECORDS_MAX, bytes_max=READER_BYTES_MAX)
+        self.room = Room(records_max=SCAN_RECORDS_MAX, bytes_max=READER_BYTES_MAX)
         self.inbox = Inbox(self.room.take, finite=True)
         self.handover = Handover(asyncio.get_running_loop(), self.inbox.hand)
         self.failures = Handover(asyncio.get_running_loop(), self.inbox.fail)
@@ -94,7 +95,7 @@ class ScanPool:
             job.inbox.fail(failure_of(raised, doing=f"scan {job.place.topic}"))
 
     def _run(self) -> None:
-        cursor = Cursor(self._address, SCAN_FETCH_WAIT_MS)
+        cursor = Cursor(self._address, SCAN_FETCH_WAIT_MS, SCAN_PREFETCH_KIB)
         try:
             while (job := self._jobs.get()) is not None:
                 if job.cancelled:

@@ -24,6 +24,9 @@ READER_BYTES_MAX = 16 * 1024 * 1024
 UNKNOWN_TOPIC_MS = 3_000  # then an append to it fails; a topic just created is known by then
 PREFETCH_RECORDS = 10_000  # in librdkafka, per consumer; its default of 100,000 is 64 MiB
 PREFETCH_KIB = 8 * 1024
+# Of scans there are several at a time, and a process keeps the memory that they once took.
+SCAN_RECORDS_MAX = 2_000
+SCAN_PREFETCH_KIB = 1024
 
 # --- how long a poll or a fetch waits
 
