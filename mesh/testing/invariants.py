@@ -23,6 +23,7 @@ from mesh.core import facts as f
 from mesh.core import negotiation
 from mesh.core.ids import child_id
 from mesh.core.ledger import Ledger
+from mesh.core.settings import EVENT_WINDOW_MS
 from mesh.core.values import Acceptance, Amount, Cause, Holder, Outcome, TaskPartition, Terms
 
 GIVES_UP = (f.AwardDeclined, f.WorkSuspended, f.WorkCancelled, f.WorkFinished)
@@ -54,11 +55,12 @@ class Audit:
         self.verdicts: list[str] = []
         self.authorities = Authorities()
         self.budgets = Budgets()
+        self.journals = Journals()
         self._checkers: tuple[Checker, ...] = (
             Sequences(),
             self.authorities,
             self.budgets,
-            Journals(),
+            self.journals,
             Decisions(),
         )
 
@@ -66,12 +68,22 @@ class Audit:
         """Judge the next record; return what it breaks."""
         verdict = self.ledger.add(record)
         self.verdicts.append(verdict)
+        if not verdict:
+            self._begin_anew(record)
         where = f"{self.partition}/{record.offset}"
         return [
             Violation(invariant, where, text)
             for checker in self._checkers
             for invariant, text in checker.see(record, not verdict)
         ]
+
+    def _begin_anew(self, record: f.Record) -> None:
+        """Forget a run whose event came again after the window in which it would be answered."""
+        fact = record.fact
+        if isinstance(fact, f.TaskOpened) and self.authorities.may_run_again(fact, record):
+            names = self.authorities.forget(fact.workflow)
+            self.budgets.forget(names)
+            self.journals.forget(names)
 
     def unended(self) -> list[Violation]:
         """Return a violation for each task that was opened and has no end."""
@@ -156,7 +168,7 @@ class _Lease:
 
 
 class _Task:
-    __slots__ = ("children", "ended", "epoch", "lease", "offset", "opened", "parent")
+    __slots__ = ("children", "ended", "ended_ms", "epoch", "lease", "offset", "opened", "parent")
 
     def __init__(self, offset: int, opened: f.TaskOpened, parent: _Task | None) -> None:
         self.offset = offset
@@ -166,6 +178,7 @@ class _Task:
         self.lease: _Lease | None = None
         self.epoch = 0
         self.ended = False
+        self.ended_ms = 0
 
     def below(self) -> Iterator[_Task]:
         for child in self.children:
@@ -184,6 +197,20 @@ class Authorities:
         self._awards: dict[int, _Task] = {}
         self._silent: set[tuple[Holder, int]] = set()
         self._sequences: dict[Holder, int] = {}
+
+    def may_run_again(self, opened: f.TaskOpened, record: f.Record) -> bool:
+        """Tell whether this opens an event's root task that ended longer ago than is remembered."""
+        task = self.tasks.get(opened.task)
+        if task is None or opened.parent or not opened.event_id or not task.ended:
+            return False
+        return max(self.now_ms, record.append_ms) > task.ended_ms + EVENT_WINDOW_MS
+
+    def forget(self, workflow: str) -> frozenset[str]:
+        """Forget all tasks of a workflow; return their names."""
+        names = [name for name, task in self.tasks.items() if task.opened.workflow == workflow]
+        for name in names:
+            del self.tasks[name]
+        return frozenset(names)
 
     def _renewed(self, fact: f.LeaseRenewed) -> None:
         for position in fact.awards:
@@ -333,6 +360,7 @@ class Authorities:
                 yield "an end is above nothing that runs", f"{how}: {below.opened.task} runs"
             below.ended = True
         task.ended = True
+        task.ended_ms = self.now_ms
 
 
 # --- budgets ------------------------------------------------------------------------------------
@@ -367,6 +395,11 @@ class Budgets:
     def __init__(self) -> None:
         self.accounts: dict[str, _Account] = {}
         self._steps: dict[tuple[str, str], int] = {}
+
+    def forget(self, names: frozenset[str]) -> None:
+        """Forget what these tasks have cost."""
+        self.accounts = {task: own for task, own in self.accounts.items() if task not in names}
+        self._steps = {name: count for name, count in self._steps.items() if name[0] not in names}
 
     def see(self, record: f.Record, counts: bool) -> Iterator[tuple[str, str]]:
         """Add up what counts."""
@@ -451,6 +484,11 @@ class Journals:
     def __init__(self) -> None:
         self._steps: dict[tuple[str, str], tuple[object, ...]] = {}
         self._done: set[tuple[str, str]] = set()
+
+    def forget(self, names: frozenset[str]) -> None:
+        """Forget the steps of these tasks."""
+        self._steps = {name: what for name, what in self._steps.items() if name[0] not in names}
+        self._done = {name for name in self._done if name[0] not in names}
 
     def see(self, record: f.Record, counts: bool) -> Iterator[tuple[str, str]]:
         """Look for a step that changes, or is finished twice."""

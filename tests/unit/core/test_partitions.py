@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mesh.core import calls as c
 from mesh.core import effects as e
 from mesh.core import facts as f
 from mesh.core import inputs as i
@@ -24,6 +25,7 @@ from tests.unit.core.fleet import (
     boss_and,
     offered,
     request,
+    use,
 )
 
 COMMIT_MS = 600
@@ -391,19 +393,27 @@ def test_a_repeat_by_event_id_is_answered_not_run() -> None:
 
 
 def test_an_event_is_run_again_once_the_log_has_forgotten_it() -> None:
-    fleet, (boss,) = boss_and()
-    fleet.excused |= {
-        "a task is opened once",
-        "a task ends once",
-        "only who has the authority counts",
-    }  # the audit does not know that
-    boss.finish(boss.submit(event_id="e"))
+    fleet, (boss, ann) = boss_and("ann")
+
+    def runs(event_id: str) -> str:
+        task = boss.submit(event_id=event_id)
+        part = boss.delegate(task)
+        ann.call(part, use())
+        ann.done(part)
+        ann.finish(part)
+        boss.finish(task)
+        return task
+
+    first = runs("e")
+    assert boss.submit(event_id="e") == ""
     fleet.skip(EVENT_WINDOW_MS + 100_000)
-    boss.finish(boss.submit(event_id="other"))
-    task = boss.submit(event_id="e")
-    assert task
-    boss.finish(task)
-    assert len(fleet.facts(f.WorkFinished)) == 3
+    runs("other")
+    assert runs("e") == first, "under its name, with the keys of its effects"
+    assert len(ann.heard(c.Perform)) == 3
+    assert [one.key for one in ann.heard(c.Perform)][2] == ann.heard(c.Perform)[0].key
+    assert len(fleet.facts(f.WorkFinished)) == 6
+    fleet.wait(EVENT_WINDOW_MS // 2)
+    assert boss.submit(event_id="e") == ""
 
 
 def test_ends_without_an_event_are_remembered_up_to_a_limit(
