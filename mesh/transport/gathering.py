@@ -1,8 +1,9 @@
 """Which appends leave now, and which wait for others to come back.
 
 **Gathered**, as Nagle gathers small segments (RFC 896): with nothing on its way, everything of one
-turn of the event loop leaves; else it waits until all is back, at most `HOLD_S`. So one at a time
-is as fast as it can be, and a hundred at a time share requests, wake-ups and the broker's work.
+turn of the event loop leaves; else it waits until all is back, at most `hold_s`: the more is on its
+way, the longer. So one at a time is as fast as it can be, and a hundred at a time share requests,
+wake-ups and the broker's work.
 
 **One batch at a time.** What is for a partition that has appends on their way waits until they are
 back, however long. librdkafka would not send it either: an idempotent producer has at most five
@@ -24,7 +25,8 @@ from typing import Generic, Protocol, TypeVar
 
 from mesh.ports import Place
 
-HOLD_S = 0.003  # about what a busy broker takes for a report
+EACH_S = 0.000_25  # about what one append and what follows from its report cost a process
+HOLD_S = 0.010  # a tenth of what a person notices, and far below any lease
 FORGET_S = (
     600.0  # far below any `producer.id.expiration.ms`; one lone append in ten minutes is free
 )
@@ -61,6 +63,10 @@ class Gathering(Generic[Record]):
     def waiting(self) -> bool:
         """Whether something waits."""
         return bool(self._held)
+
+    def hold_s(self) -> float:
+        """Return how long what comes now may wait for others, if nothing comes back before."""
+        return min(self.flying * EACH_S, HOLD_S)
 
     def leave(self, now_s: float) -> list[Record]:
         """Remove and return what leaves now, in order for each partition; count it as flying."""

@@ -20,7 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from mesh.errors import TransportError, Unreachable
 from mesh.ports import Headers, Place, Report
-from mesh.transport.gathering import HOLD_S, Gathering
+from mesh.transport.gathering import Gathering
 from mesh.transport.handover import Handover
 from mesh.transport.kafka_errors import (
     NOT_PERMITTED,
@@ -115,7 +115,7 @@ class KafkaProducer:
         self._gathering.hold(_Record(place, key, value, headers, report, size))
         if self._leaving is None:
             if self._gathering.flying:
-                self._leaving = self._loop.call_later(HOLD_S, self._leave)
+                self._leaving = self._loop.call_later(self._gathering.hold_s(), self._leave)
             else:
                 self._leaving = self._loop.call_soon(self._leave)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.ports import Place
-from mesh.transport.gathering import FORGET_S, Gathering
+from mesh.transport.gathering import FORGET_S, HOLD_S, Gathering
 
 A, B = Place("t", 0), Place("t", 1)
 
@@ -52,6 +52,19 @@ def test_of_a_partition_one_batch_is_on_its_way() -> None:
     assert gathering.back(A, 0, acknowledged=True)
     assert numbers(gathering.leave(0)) == [4, 5]
     assert (gathering.flying, gathering.waiting()) == (3, False)
+
+
+def test_the_more_is_on_its_way_the_longer_may_a_record_wait() -> None:
+    gathering: Gathering[Record] = Gathering()
+    waits = []
+    for number in range(60):
+        place = Place("t", number)
+        hold(gathering, place, number)
+        gathering.leave(0)
+        waits.append(gathering.hold_s())
+    assert 0 < waits[0] < HOLD_S
+    assert waits == sorted(waits)
+    assert waits[-1] == HOLD_S
 
 
 def test_a_failed_introduction_is_repeated() -> None:
