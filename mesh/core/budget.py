@@ -45,6 +45,8 @@ def fits(a: Amount, limit: Amount) -> bool:
 
 def lacking(asked: Amount, free: Amount) -> str:
     """Return the first dimension in which `asked` does not fit into `free`, "" if it fits."""
+    if fits(asked, free):
+        return ""
     for name, want, have in zip(Amount._fields, asked, free, strict=True):
         if not 0 <= want <= have:
             return name
@@ -56,10 +58,9 @@ def half(free: Amount) -> Amount:
 
     The rest stays for siblings and for the parent itself; what is unused comes back.
     """
-    rest = subtract(free, HOP)
-    return Amount(
-        *(max(least, part // 2) for least, part in zip(SMALLEST_GRANT, rest, strict=True))
-    )
+    usd, tokens, calls, hops, attempts = subtract(free, HOP)
+    halves = (usd // 2, tokens // 2, calls // 2, hops // 2, attempts // 2)
+    return Amount(*map(max, SMALLEST_GRANT, halves))
 
 
 class Purse:

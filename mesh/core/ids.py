@@ -5,6 +5,7 @@ Every id is SHA-256 over length-prefixed parts, shortened to 128 bits of hexadec
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 
 from mesh.core.values import TaskPartition
@@ -15,12 +16,9 @@ ID_HEX = 32
 
 def derive(*parts: str | bytes | int) -> str:
     """Return the id of `parts`; equal parts give equal ids, and only equal parts do."""
-    digest = sha256()
-    for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode()
-        digest.update(b"%d:" % len(data))
-        digest.update(data)
-    return digest.hexdigest()[:ID_HEX]
+    encoded = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
+    whole = b"".join([b"%d:%b" % (len(data), data) for data in encoded])
+    return sha256(whole).hexdigest()[:ID_HEX]
 
 
 def audit_partition(source: TaskPartition, count: int) -> int:
@@ -47,6 +45,7 @@ def audit_partition_of(workflow: str) -> int:
     return int(head) if dash and head.isascii() and head.isdigit() else -1
 
 
+@lru_cache(maxsize=1_024)  # whoever opens a child needs it twice: to name it, and to judge its fact
 def child_id(parent: str, step: str, input_hash: bytes) -> str:
     """Name the child that `step` of `parent` delegates.
 

@@ -123,9 +123,11 @@ class Journal(Jobs):
             self._refuse(job, call.step, ScopeError(reason))
             return
         free = subtract(task.purse.free, job.promised)
-        usual = self._grant(call.capability, free)
-        asked = call.grant if call.grant is not None else usual
-        grant = Amount(*(a if a >= 0 else u for a, u in zip(asked, usual, strict=True)))
+        grant = call.grant
+        if grant is None or min(grant) < 0:
+            usual = self._grant(call.capability, free)
+            asked = grant if grant is not None else usual
+            grant = Amount(*(a if a >= 0 else u for a, u in zip(asked, usual, strict=True)))
         if self._affordable(job, task, call.step, add(grant, HOP)):
             job.unsettled += 1
             self.supervisor.open_child(job, task, call, grant)

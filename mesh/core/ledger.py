@@ -39,6 +39,9 @@ from mesh.core.tasks import (
     TaskState,
 )
 
+OF_NO_TASK = f.SupervisionFact | f.LeaseRenewed
+"""Facts that are about no single task."""
+
 
 class Ledger(Book):
     """Mutable: everything that counts so far in one audit partition, and the judge of what does."""
@@ -101,7 +104,7 @@ class Ledger(Book):
                 open_task(self, record, fact, None)
                 learn_lease(self.tasks[fact.task], record)
             return
-        if isinstance(fact, f.SupervisionFact | f.LeaseRenewed):
+        if isinstance(fact, OF_NO_TASK):
             return
         task = self.tasks.get(fact.task)
         if task is None:
@@ -119,7 +122,7 @@ class Ledger(Book):
 
     def _apply(self, record: f.Record) -> None:
         fact = record.fact
-        if isinstance(fact, f.SupervisorFact | f.WorkerFact):
+        if not isinstance(fact, OF_NO_TASK):
             task = self.tasks.get(fact.task)
             if task is not None:
                 task.last = record.offset

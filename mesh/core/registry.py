@@ -127,7 +127,10 @@ class Card:
 
     def capability(self, name: str) -> CapabilityCard | None:
         """Return the capability of that name, None when the agent does not offer it."""
-        return next((offered for offered in self.capabilities if offered.name == name), None)
+        for offered in self.capabilities:
+            if offered.name == name:
+                return offered
+        return None
 
 
 class Handler(NamedTuple):

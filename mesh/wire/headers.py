@@ -52,7 +52,7 @@ def fact_key(fact: f.Fact) -> bytes | None:
     """Return the key of a fact's record: its workflow, or the task partition, or none."""
     if isinstance(fact, f.LeaseRenewed):
         return None
-    if isinstance(fact, f.SupervisionTaken | f.SupervisionRenewed | f.SupervisionReleased):
+    if isinstance(fact, f.SupervisionFact):
         return source_key(fact.source)
     return fact.workflow.encode()
 
