@@ -358,6 +358,8 @@ class Supervisor(Hearing):
     def _award_again(self, watch: Watch, task: TaskState) -> None:
         """Award a task that nobody works on any more, unless no attempt is left."""
         cause = next_cause(task)
+        if self.desk.log_now(watch.workflow) > task.opened.deadline_ms:
+            return  # it would be void; the end is due as soon as no clock can say otherwise
         if not watch.known:
             self._read(watch)
             return

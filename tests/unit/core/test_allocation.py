@@ -353,6 +353,16 @@ def test_what_nobody_bids_for_is_called_again_later() -> None:
     assert not ann.works
 
 
+def test_nobody_is_called_for_what_is_past_its_deadline() -> None:
+    """Between the deadline and its certain end lies the difference of two clocks."""
+    fleet, boss, (ann,) = auctioneer(ann=refuses("busy"))
+    task = boss.delegate(boss.submit(), mode=Mode.AUCTION, timeout_ms=2_900)
+    fleet.wait(4_000)
+    assert len(fleet.facts(f.BidsCalled)) == 3, "at 0, 1 and 2 s, and not at 3"
+    assert fleet.story(task)[-1] == "TaskExpired boss-1"
+    assert not ann.works
+
+
 def test_without_candidates_nothing_is_called() -> None:
     fleet, (boss,) = boss_and()
     task = auctioned(boss)
