@@ -21,6 +21,12 @@ from mesh.wire.source import (
     nullable,
 )
 
+NAMES = frozenset(
+    {"agent", "capability", "digest", "goal", "instance", "media_type", "named_agent"}
+    | {"reply_topic", "topic", "why"}
+)
+"""Fields whose strings come again and again: what is decoded once stands for all."""
+
 
 def compile_decoder(writer: Definition, reader: Definition, target: Target) -> Compiled:
     """Return `(bytes, position) -> (value, outer, end of the head)` for what `writer` wrote.
@@ -136,7 +142,10 @@ class _Decoder(Source):
         self.emit(depth + 1, f"if {name} & 129: {name}, at = read_length(data, at)", path)
         self.emit(depth + 1, f"else: {name} >>= 1; at += 1", path)
         self.emit(depth + 1, f"start = at; at += {name}", path)
-        self.emit(depth + 1, f"{name} = data[start:at]{'.decode()' if text else ''}", path)
+        value = "data[start:at]"
+        if text:
+            value = f"TEXTS[{value}]" if field["name"] in NAMES else f"{value}.decode()"
+        self.emit(depth + 1, f"{name} = {value}", path)
         return name
 
     def integer(self, depth: int, limits: tuple[int, int], path: str) -> str:

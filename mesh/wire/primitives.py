@@ -58,6 +58,24 @@ class Strings(dict[str, bytes]):
         return encoded
 
 
+class Texts(dict[bytes, str]):
+    """Decoded strings, one for all that are the same; looked up like a dictionary that has all.
+
+    A name that is held for each of thousands of tasks is held once.
+
+    Raises:
+        UnicodeDecodeError: It is no UTF-8.
+    """
+
+    def __missing__(self, data: bytes) -> str:
+        text = data.decode()
+        if len(data) <= REMEMBERED_CHARACTERS:
+            if len(self) >= REMEMBERED:
+                self.clear()
+            self[data] = text
+        return text
+
+
 LENGTHS = Integers(0, MAX_EVENT_BYTES)
 
 

@@ -29,6 +29,7 @@ INTEGERS = ("int", "long")
 
 _NAMESPACE = {
     "BOOLEANS": {False: b"\x00", True: b"\x01"},
+    "TEXTS": primitives.Texts(),
     "BOOLEAN_AT": {0: False, 1: True},
     "SOME_AT": {0: False, 2: True},
     "Body": Body,

@@ -10,6 +10,7 @@ from mesh.wire.primitives import (
     REMEMBERED_CHARACTERS,
     Integers,
     Strings,
+    Texts,
     encode_bytes,
     encode_fixed,
     encode_nullable_fixed,
@@ -106,3 +107,18 @@ def test_a_length_is_never_negative() -> None:
 def test_a_negative_count_is_followed_by_a_size() -> None:
     assert read_count(b"\x04", 0) == (2, 1)
     assert read_count(b"\x03\x10", 0) == (2, 2)
+
+
+def test_a_text_that_comes_again_is_the_same_object() -> None:
+    texts = Texts()
+    first = texts[b"sleeper.p1"]
+    assert first == "sleeper.p1"
+    assert texts[b"sleeper.p1"] is first
+    long = b"x" * (REMEMBERED_CHARACTERS + 1)
+    assert texts[long] == long.decode()
+    assert list(texts) == [b"sleeper.p1"]
+    for number in range(REMEMBERED):
+        assert texts[str(number).encode()] == str(number)
+    assert list(texts) == [str(REMEMBERED - 1).encode()]
+    with pytest.raises(UnicodeDecodeError):
+        texts[b"\xff"]
