@@ -41,6 +41,14 @@ class Defect(NamedTuple):
     field: str
 
 
+class Wanted(NamedTuple):
+    """Whom a task needs: where one of a kind finds nobody, the others do not either."""
+
+    capability: str
+    named_agent: str
+    mode: Mode
+
+
 class Watch:
     """Mutable: what this node has in hand about one task that it supervises.
 
@@ -53,7 +61,7 @@ class Watch:
     __slots__ = (
         "adopting", "again_ms", "asking", "busy", "calling", "declines", "defect", "due_ms",
         "exact", "failing", "fresh", "known", "parent", "paused_ms", "rests_ms", "reviewing",
-        "silent_ms", "step", "task", "tried", "unwanted", "workflow",
+        "silent_ms", "step", "task", "tried", "unwanted", "wanted", "workflow",
     )  # fmt: skip
 
     def __init__(self, opened: f.TaskOpened) -> None:
@@ -61,6 +69,7 @@ class Watch:
         self.task = opened.task
         self.parent = opened.parent
         self.step = opened.step
+        self.wanted = Wanted(opened.capability, opened.named_agent, opened.mode)
         self.busy = False
         self.exact = True
         self.fresh = False
@@ -108,7 +117,7 @@ class Watches(ABC):
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.watches: dict[str, Watch] = {}
-        self._nobody: dict[str, None] = {}
+        self._nobody: dict[Wanted, dict[str, None]] = {}
         self.allocation: Allocation
         self.worker: Worker
         self.roots = Roots()
@@ -122,7 +131,7 @@ class Watches(ABC):
     def _drop(self, watch: Watch) -> None:
         if self.watches.get(watch.task) is watch:
             del self.watches[watch.task]
-            self._nobody.pop(watch.task, None)
+            self._wants_no_more(watch)
             self.allocation.forget(watch.task)
             self.desk.release(watch.workflow)
 
@@ -268,9 +277,9 @@ class Watches(ABC):
             else:
                 self.worker.held_slots += 1
         if choice is None:
-            self._nobody[watch.task] = None
+            self._nobody.setdefault(watch.wanted, {})[watch.task] = None
         else:
-            self._nobody.pop(watch.task, None)
+            self._wants_no_more(watch)
             self.desk.directory.placed(choice.presence.instance, 1)
         return choice
 
@@ -280,23 +289,35 @@ class Watches(ABC):
             self.worker.held_slots -= 1
 
     def slot_freed(self) -> None:
-        """Look again at the oldest task that found nobody."""
-        for task_id in list(self._nobody)[:1]:
-            self.look(task_id)
+        """Look again at who found nobody, the oldest of each kind in turn, until one is served."""
+        for wanted in list(self._nobody):
+            if self._serve_oldest(wanted):
+                if wanted in self._nobody:
+                    self._nobody[wanted] = self._nobody.pop(wanted)
+                return
 
     def fleet_changed(self) -> None:
         """Look again at the tasks that nobody could be had for, until there is nobody again."""
-        wanting: set[tuple[str, str]] = set()
-        for task_id in list(self._nobody):
-            task = self._task(task_id)
-            if task is None or task.opened.mode is Mode.AUCTION:
-                self.look(task_id)
-                continue
-            wanted = (task.opened.capability, task.opened.named_agent)
-            if wanted not in wanting:
-                self.look(task_id)
-                if task_id in self._nobody:
-                    wanting.add(wanted)
+        for wanted in list(self._nobody):
+            if wanted.mode is Mode.AUCTION:
+                for task_id in list(self._nobody.get(wanted, ())):
+                    self.look(task_id)
+            else:
+                while self._serve_oldest(wanted):
+                    pass
+
+    def _serve_oldest(self, wanted: Wanted) -> bool:
+        """Look at the oldest task of a kind that found nobody; tell whether it did now."""
+        waiting = self._nobody.get(wanted, {})
+        task_id = next(iter(waiting), "")
+        self.look(task_id)
+        return bool(task_id) and task_id not in waiting
+
+    def _wants_no_more(self, watch: Watch) -> None:
+        waiting = self._nobody.get(watch.wanted, {})
+        waiting.pop(watch.task, None)
+        if not waiting:
+            self._nobody.pop(watch.wanted, None)
 
     @abstractmethod
     def look(self, task_id: str) -> None:

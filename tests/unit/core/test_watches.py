@@ -5,9 +5,11 @@ from __future__ import annotations
 from mesh.core import calls as c
 from mesh.core import facts as f
 from mesh.core import messages as m
-from mesh.core.values import Mode
+from mesh.core.values import Mode, TaskPartition
 from mesh.core.watches import Roots
-from tests.unit.core.fleet import PART, Fleet, Peer, boss_and
+from tests.unit.core.fleet import PART, ROOTS, Fleet, Peer, boss_and
+
+OTHER = TaskPartition("demo.other", 0)
 
 
 def delegated() -> tuple[Fleet, Peer, Peer, str, str]:
@@ -103,6 +105,34 @@ def test_of_two_that_found_no_slot_the_older_is_begun() -> None:
     boss.finish(first)
     assert second in boss.works
     assert third not in boss.works
+
+
+def test_who_waits_for_an_absent_agent_keeps_no_slot_from_the_others() -> None:
+    fleet, (boss,) = boss_and(slots=2)
+    first = boss.submit()
+    child = boss.delegate(first, mode=Mode.NAMED, named_agent="bob")
+    second, third = boss.submit(), boss.submit()
+    assert third not in boss.works
+    boss.finish(second)
+    assert third in boss.works, "at once"
+    bob = fleet.join("bob", PART)
+    assert child in bob.works
+
+
+def test_kinds_of_tasks_that_wait_for_a_slot_take_turns() -> None:
+    fleet = Fleet(slots=1)
+    boss = fleet.join("boss", ROOTS.capability, OTHER.capability)
+    boss.owns()
+    boss.owns(OTHER)
+    first = boss.submit()
+    roots = [boss.submit(), boss.submit()]
+    others = [boss.submit(OTHER), boss.submit(OTHER)]
+    for done, begun in zip(
+        [first, roots[0], others[0]], [roots[0], others[0], roots[1]], strict=True
+    ):
+        boss.finish(done)
+        assert begun in boss.works
+    assert others[1] not in boss.works
 
 
 def test_a_slot_is_given_back_if_the_award_does_not_count() -> None:
