@@ -47,10 +47,8 @@ def lacking(asked: Amount, free: Amount) -> str:
     """Return the first dimension in which `asked` does not fit into `free`, "" if it fits."""
     if fits(asked, free):
         return ""
-    for name, want, have in zip(Amount._fields, asked, free, strict=True):
-        if not 0 <= want <= have:
-            return name
-    return ""
+    parts = zip(Amount._fields, asked, free, strict=True)
+    return next(name for name, want, have in parts if not 0 <= want <= have)
 
 
 def half(free: Amount) -> Amount:
