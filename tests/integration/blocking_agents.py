@@ -1,8 +1,10 @@
-"""An agent that blocks the event loop, once."""
+"""An agent that blocks the event loop where it runs in a process of its own, not in the test's."""
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -18,15 +20,15 @@ class Sum(BaseModel):
     note: str
 
 
+BLOCKS = Path(sys.argv[0]).name == "remote.py"
 agent = Agent("blocker", owner="team")
 
 
 @agent.capability("block.first", lease="1500ms")
 async def first(ctx: Context, number: Number) -> Sum:
-    if ctx.attempt.number == 1:
+    if BLOCKS:
         time.sleep(number.n)  # noqa: ASYNC251 - that is the point
-        return Sum(total=number.n, note="first attempt")
-    return Sum(total=number.n, note="second attempt by second")
+    return Sum(total=number.n, note="held" if BLOCKS else "not held")
 
 
 @agent.capability("block.never", lease="1500ms")
