@@ -1,5 +1,5 @@
 # Run `make` for the list of targets. Nothing but git, make and Python 3.11+ is needed.
-# Set on the command line: PYTHON (interpreter), ARGS (demo, test), SEEDS and FIRST (sim), SEED (chaos), UPGRADE=1 (requirements).
+# Set on the command line: PYTHON (interpreter), ARGS (demo, test, bench, chaos), SEEDS and FIRST (sim), SEED (chaos), UPGRADE=1 (requirements).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -124,10 +124,10 @@ mutants: $(STAMP) ## planted bugs that the simulator must find
 	@$(BIN)/python -m tests.simulation.mutants
 
 chaos: $(STAMP) ## kill everything on real Kafka (SEED=N)
-	@$(BIN)/python -m bench.chaos $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m bench.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-bench: $(STAMP) ## the goals of docs/performance.md, measured against bare confluent-kafka
-	@$(BIN)/python -m bench
+bench: $(STAMP) ## the goals of docs/performance.md, beside bare confluent-kafka (ARGS="--only suspended")
+	@$(BIN)/python -m bench $(ARGS)
 
 demo: $(STAMP) ## procurement on the embedded broker (ARGS="--broker kafka ...")
 	@$(BIN)/mesh dev --example procurement $(ARGS)

@@ -169,12 +169,16 @@ async def _replay(ground: Ground) -> float:
         await asyncio.sleep(3.0)
         async with Client(ground, mesh) as client:
             audit = Audit(await _tail(client, mesh))
-            client.submit("slow.steps", {"count": STEPS}, budget={"attempts": 50})
+            hold = ground.scratch / "hold"
+            hold.touch()
+            given = {"count": STEPS, "hold": str(hold)}
+            client.submit("slow.steps", given, budget={"attempts": 50})
             _, opened = await audit.until(_is_opened("slow.steps"))
             assert isinstance(opened, f.TaskOpened)
             await audit.until(_is_step(str(STEPS - 1)))
             killed_ms = _now_ms()
             running[opened.by.instance.rpartition(".")[2]].kill()
+            hold.unlink()
             awarded_ms, _ = await audit.until(_is_died(opened.task), killed_ms)
             new_ms, _ = await audit.until(_is_step(str(STEPS)), awarded_ms - 1)
     return (new_ms - awarded_ms) * 1_000 / STEPS

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from pydantic import BaseModel
 
+from bench.waiting import until
 from mesh import Agent, Context
 
 LEASE_MS = 2_000
@@ -16,7 +18,10 @@ class Wait(BaseModel):
 
 
 class Steps(BaseModel):
+    """`hold` names a file: as long as it is there, the handler waits to be killed."""
+
     count: int
+    hold: str
 
 
 class Done(BaseModel):
@@ -39,8 +44,7 @@ async def steps(ctx: Context, given: Steps) -> Done:
     """Do many steps, then wait to be killed; the next attempt goes on where this one was."""
     for number in range(given.count):
         await ctx.record_decision(f"go on {number}", because="it is the next")
-    if ctx.attempt.number == 1:
-        await asyncio.sleep(60)
+    await until(lambda: not Path(given.hold).exists(), 0.01)
     await ctx.record_decision("the end", because="all has been done")
     return Done(attempt=ctx.attempt.number)
 
