@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 SMALL = {"inbox": 2}
-"""Partitions on the embedded broker. It keeps about 5 MiB of each, so that task partitions, and with
-them workflows, are spread over all of the audit stream's as elsewhere."""
+"""Partitions on the embedded broker. It keeps about 5 MiB of each, so that task partitions, and
+with them workflows, are spread over all of the audit stream's as elsewhere."""
 KAFKA = "kafka"
 
 
