@@ -52,13 +52,15 @@ class Gathering(Generic[Record]):
         self._away: dict[Place, int] = {}
         self._introduced: dict[Place, float] = {}
 
-    def hold(self, record: Record) -> None:
-        """Add an append at the end."""
-        held = self._held.get(record.place)
+    def hold(self, record: Record) -> bool:
+        """Add an append at the end; tell whether nothing is on its way to where it is to go."""
+        place = record.place
+        held = self._held.get(place)
         if held is None:
-            self._held[record.place] = [record]
+            self._held[place] = [record]
         else:
             held.append(record)
+        return place not in self._away
 
     def waiting(self) -> bool:
         """Whether something waits."""

@@ -112,8 +112,8 @@ class KafkaProducer:
             raise TransportError(NOT_OPEN)
         size = (len(key) if key else 0) + (len(value) if value else 0)
         self._pending.begin(place.topic, size)
-        self._gathering.hold(_Record(place, key, value, headers, report, size))
-        if self._leaving is None:
+        may_leave = self._gathering.hold(_Record(place, key, value, headers, report, size))
+        if may_leave and self._leaving is None:
             if self._gathering.flying:
                 self._leaving = self._loop.call_later(self._gathering.hold_s(), self._leave)
             else:
@@ -124,25 +124,28 @@ class KafkaProducer:
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
+        producer = self._producer
+        if producer is None:  # closed, and what waited was given up
+            return
         # The embedded broker keeps the producer's time, so we must know it: zero lets Kafka choose.
         stamp_ms = int(time.time() * MILLISECONDS) if self._address.embedded else 0
-        for record in self._gathering.leave(self._loop.time()):
-            self._produce(record, stamp_ms)
-
-    def _produce(self, record: _Record, stamp_ms: int) -> None:
-        producer = self._producer
-        assert producer is not None
-        place, key, value, headers, _, _ = record
-        report = partial(self._delivered, record, stamp_ms)
-        try:
-            producer.produce(
-                *(place.topic, value, key, place.partition, report),
-                timestamp=stamp_ms,
-                headers=list(headers),
-            )
-        except (BufferError, KafkaException) as raised:
-            failure = translate_raised(raised, doing=f"append to {place.topic}")
-            self._loop.call_soon(self._give_up, record, str(failure))
+        leaving = [
+            (record, partial(self._delivered, record, stamp_ms))
+            for record in self._gathering.leave(self._loop.time())
+        ]
+        # Without a pause between them: librdkafka's thread sends what is there when it wakes, and
+        # what comes later waits until that is acknowledged.
+        for record, report in leaving:
+            (topic, partition), key, value, headers, _, _ = record
+            try:
+                producer.produce(
+                    *(topic, value, key, partition, report),
+                    timestamp=stamp_ms,
+                    headers=list(headers),
+                )
+            except (BufferError, KafkaException) as raised:
+                failure = translate_raised(raised, doing=f"append to {topic}")
+                self._loop.call_soon(self._give_up, record, str(failure))
 
     def pending(self) -> int:
         """Return how many appends have no report yet."""

@@ -39,13 +39,14 @@ def test_the_first_to_a_partition_leaves_alone() -> None:
 
 def test_of_a_partition_one_batch_is_on_its_way() -> None:
     gathering: Gathering[Record] = Gathering()
-    hold(gathering, A, 1)
+    assert gathering.hold(Record(A, 1))
     gathering.leave(0)
     assert not gathering.back(A, 0, acknowledged=True)
     hold(gathering, A, 2, 3)
     assert numbers(gathering.leave(0)) == [2, 3]
-    hold(gathering, A, 4, 5)
-    hold(gathering, B, 6)
+    assert not gathering.hold(Record(A, 4))
+    assert not gathering.hold(Record(A, 5))
+    assert gathering.hold(Record(B, 6))
     assert numbers(gathering.leave(0)) == [6]
     assert not gathering.back(A, 0, acknowledged=True)
     assert numbers(gathering.leave(0)) == []
