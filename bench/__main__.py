@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from bench import codecs, idle, recovery, suspended
 from bench.client import percentile
@@ -21,6 +22,7 @@ from bench.echo import Wire, echo, rate
 from bench.fleet import CAPABILITIES as FLEET_CAPABILITIES
 from bench.fleet import POOL, fleet
 from bench.ground import Ground, MeshPlan, ground
+from bench.spawn import cpu_s
 from bench.speed import Stage, plan, stage
 from bench.table import Row, Table, head
 from mesh.errors import MeshError
@@ -137,34 +139,52 @@ def _latency(
     )
 
 
+class Present(NamedTuple):
+    """What was measured with so many instances: tasks a second, appends a task.
+
+    `keeper` is the share of a core that went into keeping the idle ones there, `spares` what the
+    real ones took that had nothing to do.
+    """
+
+    rates: list[float]
+    appends: float
+    keeper: float
+    spares: float
+
+
 def measure_fleet(table: Table, scale: float) -> None:
-    """Add rate and appends with few and with many instances present."""
+    """Add rate and appends with few, with many, and with few instances present again."""
     with ground(FLEET_BROKER) as where:
-        found = {count: _with_present(where, count, scale) for count in (REAL, PRESENT)}
-    (few, few_appends), (many, many_appends) = found[REAL], found[PRESENT]
-    table.add(Row(name=f"governed tasks, {REAL} instances present", value=few, unit="/s"))
+        first, many, last = (_with_present(where, n, scale) for n in (REAL, PRESENT, REAL))
+    few = statistics.median([*first.rates, *last.rates])
+    spread = ", ".join(f"{rate:,.0f}" for rate in (*first.rates, *last.rates))
+    name = f"governed tasks, {REAL} instances present"
+    table.add(Row(name=name, value=few, unit="/s", note=f"before and after: {spread}"))
+    spread = ", ".join(f"{rate:,.0f}" for rate in many.rates)
     table.add(
         Row(
             name=f"governed tasks, {PRESENT} instances present",
-            value=many,
+            value=statistics.median(many.rates),
             unit="/s",
             baseline=few,
             at_least=FLEET_GOAL,
+            note=f"{spread}; of a core, who keeps them there takes {many.keeper:.2f}, "
+            f"the {REAL - 2} real ones without work {many.spares:.2f} ({first.spares:.2f} before)",
         )
     )
-    table.add(Row(name=f"appends a task, {REAL} present", value=few_appends, unit=""))
+    table.add(Row(name=f"appends a task, {REAL} present", value=first.appends, unit=""))
     table.add(
         Row(
             name=f"appends a task, {PRESENT} present",
-            value=many_appends,
+            value=many.appends,
             unit="",
-            baseline=few_appends,
+            baseline=first.appends,
             at_most=FLAT_GOAL,
         )
     )
 
 
-def _with_present(where: Ground, count: int, scale: float) -> tuple[float, float]:
+def _with_present(where: Ground, count: int, scale: float) -> Present:
     base = plan()
     mesh = where.mesh(
         MeshPlan(
@@ -173,20 +193,26 @@ def _with_present(where: Ground, count: int, scale: float) -> tuple[float, float
             pools=(*base.pools, POOL, *(f"idle{number}" for number in range(REAL))),
         )
     )
-    with fleet(where, mesh, count - REAL):
-        return asyncio.run(_rate_and_appends(where, mesh, int(6_000 * scale)))
+    with fleet(where, mesh, count - REAL) as keeper:
+        return asyncio.run(_present(where, mesh, int(6_000 * scale), keeper))
 
 
-async def _rate_and_appends(where: Ground, mesh: str, tasks: int) -> tuple[float, float]:
+async def _present(where: Ground, mesh: str, tasks: int, keeper: int | None) -> Present:
     names = ("lead", "worker", *(f"spare{number}" for number in range(REAL - 2)))
     async with stage(where, mesh, names) as ready:
         rates = []
-        before = await _appended(ready, mesh)
+        before, begun = await _appended(ready, mesh), time.monotonic()
+        spares = [own for name, own in ready.processes.items() if name.startswith("spare")]
+        used_s = cpu_s(keeper) if keeper is not None else 0.0
+        spared_s = sum(own.cpu_s() for own in spares)
         for _ in range(3):
             took = await ready.run(tasks, IN_FLIGHT[-1])
             rates.append(tasks / took.seconds)
+        took_s = time.monotonic() - begun
+        used_s = cpu_s(keeper) - used_s if keeper is not None else 0.0
+        spared_s = sum(own.cpu_s() for own in spares) - spared_s
         appends = (await _appended(ready, mesh) - before) / (3 * tasks)
-    return statistics.median(rates), appends
+    return Present(rates, appends, used_s / took_s, spared_s / took_s)
 
 
 async def _appended(ready: Stage, mesh: str) -> int:

@@ -35,10 +35,10 @@ CONNECTIONS = 4
 
 
 @contextmanager
-def fleet(ground: Ground, mesh: str, count: int) -> Iterator[None]:
-    """Have so many idle instances for the time of a block."""
+def fleet(ground: Ground, mesh: str, count: int) -> Iterator[int | None]:
+    """Have so many idle instances for the time of a block; yields who keeps them, by its pid."""
     if count == 0:
-        yield
+        yield None
         return
     child = subprocess.Popen(
         [sys.executable, "-m", "bench.fleet", ground.bootstrap, mesh, str(count)],
@@ -50,7 +50,7 @@ def fleet(ground: Ground, mesh: str, count: int) -> Iterator[None]:
         assert child.stdout is not None
         if child.stdout.readline().strip() != b"ready":
             raise RuntimeError((ground.scratch / "fleet.log").read_text("utf-8")[-2_000:])
-        yield
+        yield child.pid
     finally:
         child.terminate()
         try:
