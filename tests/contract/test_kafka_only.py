@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -187,6 +188,23 @@ def another_member(bootstrap: str, group: str, topic: str) -> Iterator[set[str]]
     finally:
         stop.set()
         thread.join()
+
+
+@pytest.mark.broker
+async def test_each_of_two_members_has_its_part_of_each_topic(kafka: str, unique: str) -> None:
+    """The broker's default would give each of them all partitions of one topic."""
+    names = [await create(kafka, f"{unique}-{letter}", 4) for letter in "ab"]
+    async with opened(KafkaLog(kafka)) as one, opened(KafkaLog(kafka)) as other:
+        owners = Owner(), Owner()
+        readers = [
+            await log.join(names, unique, owner)
+            for log, owner in zip((one, other), owners, strict=True)
+        ]
+        for owner in owners:
+            await owner.owns(4)
+            assert Counter(place.topic for place in owner.owned) == dict.fromkeys(names, 2)
+        for reader in readers:
+            await reader.close()
 
 
 @pytest.mark.broker
