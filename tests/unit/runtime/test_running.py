@@ -97,6 +97,35 @@ async def test_results_of_one_turn_are_handed_over_in_log_order() -> None:
     assert core.result == b'{"text":"120"}'
 
 
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_quiet_loop_hands_a_result_over_at_once(
+    busy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(ctx: Context) -> str:
+        await asyncio.gather(ask(ctx, "a"), ask(ctx, "b"))
+        return "done"
+
+    first = await begun(work)
+    loop = asyncio.get_running_loop()
+    looks: list[bool] = []
+    pump = running.Running._pump
+
+    def turn() -> None:
+        if looks[-1:] != [False]:
+            loop.call_soon(turn)
+
+    def counted(own: running.Running) -> None:
+        pump(own)
+        looks.append(bool(own._held))
+
+    monkeypatch.setattr(running.Running, "_pump", counted)
+    first.answer("0.0", value=Word(text="x"))
+    if busy:
+        turn()
+    await asyncio.sleep(0.02)
+    assert looks == [*([True] * (running.STILL_TURNS - 1 if busy else 0)), False]
+
+
 async def test_refusal_is_raised_in_the_step() -> None:
     async def work(ctx: Context) -> str:
         with pytest.raises(BudgetExceeded, match="micro_usd"):
