@@ -20,16 +20,18 @@ ATTEMPT = Amount(attempts=1)
 """What each award costs that follows a failure, a rejection or a death."""
 SMALLEST_GRANT = Amount(1, 1, 1, 1, 1)
 """The least that a child is given: with less it could do nothing, and chains would not end."""
+_new = tuple.__new__
+"""Makes an `Amount` at half the price of its own constructor: there are twenty sums to a task."""
 
 
 def add(a: Amount, b: Amount) -> Amount:
     """Return the sum."""
-    return Amount(a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3], a[4] + b[4])
+    return _new(Amount, (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3], a[4] + b[4]))
 
 
 def subtract(a: Amount, b: Amount) -> Amount:
     """Return the difference; may be negative, see `fits`."""
-    return Amount(a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3], a[4] - b[4])
+    return _new(Amount, (a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3], a[4] - b[4]))
 
 
 def fits(a: Amount, limit: Amount) -> bool:
@@ -93,6 +95,8 @@ class Purse:
 
     def charge(self) -> None:
         """Charge all open reservations in full."""
+        if self.reserved == ZERO:
+            return
         self.spent = add(self.spent, self.reserved)
         self.reserved = ZERO
 
