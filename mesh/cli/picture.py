@@ -84,7 +84,7 @@ class _Tree:
             sign(task.status),
             " ",
             (task.capability, "bold"),
-            f"  {task.agent or 'nobody yet'}  ",
+            f"  {task.agent or ('nobody' if task.ended_ms else 'nobody yet')}  ",
             (f"{took}  {words.amount(task.cost, hops=False)}", "dim"),
         )
         if task.status != "completed":

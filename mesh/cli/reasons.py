@@ -33,6 +33,11 @@ RULES = {
 }
 COUNTS = "what counts: the author's lease in log time, the task's phase, and the check of the kind"
 ATTEMPTS = "attempts: at most `max_attempts`, all on the same budget"
+ENDS: dict[type, str] = {
+    f.TaskRejected: "input: must fit the schema, as budget and deadline the limits",
+    f.TaskExpired: "deadline: fixed when the task is opened; no lease outlives it",
+    f.TaskCancelled: "cancellation: asked for by its supervisor or a person, or its parent ended",
+}
 CEILING = "budget: reserve before you spend; spent + reserved + granted + free = budget"
 
 
@@ -138,7 +143,8 @@ class _Asking:
         elif isinstance(fact, f.AwardDeclined):
             yield self._reason(entry, "refused", words.sentence(fact), "a decline is no attempt")
         elif isinstance(fact, f.EndFact) and not isinstance(fact, f.TaskCompleted):
-            yield self._reason(entry, "end", words.sentence(fact), ATTEMPTS)
+            rule = ENDS.get(type(fact), ATTEMPTS)
+            yield self._reason(entry, "end", words.sentence(fact), rule)
 
     def parked(self, entry: Entry, notes: list[str]) -> Iterator[Reason]:
         """Yield what a person must look at."""

@@ -20,7 +20,7 @@ _UNITS = {
     "tokens": ("token", "tokens"),
     "tool_calls": ("call", "calls"),
     "hops": ("hop", "hops"),
-    "attempts": ("retry", "retries"),
+    "attempts": ("further attempt", "further attempts"),
 }
 
 
@@ -95,17 +95,17 @@ def sentence(fact: f.Fact) -> str:
 
 def awarded(terms: Terms) -> str:
     """Return the terms of an award in words."""
-    again = "" if terms.cause is Cause.FIRST else f", again because it was {_AGAIN[terms.cause]}"
+    again = "" if terms.cause is Cause.FIRST else f", again {_AGAIN[terms.cause]}"
     number = f", attempt {terms.attempt}" if terms.attempt > 1 else ""
     return f"awarded to {terms.worker.instance} ({terms.mode}{number}{again}): {terms.why}"
 
 
 _AGAIN = {
-    Cause.FAILED: "failed",
-    Cause.REJECTED: "sent back",
-    Cause.DIED: "left by a worker that fell silent",
-    Cause.DECLINED: "declined",
-    Cause.RESUMED: "suspended",
+    Cause.FAILED: "after a failure",
+    Cause.REJECTED: "because the result was sent back",
+    Cause.DIED: "because the worker fell silent",
+    Cause.DECLINED: "because it was declined",
+    Cause.RESUMED: "after it was suspended",
 }
 
 

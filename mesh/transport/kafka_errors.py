@@ -8,6 +8,7 @@ others came from a broker.
 from __future__ import annotations
 
 import logging
+import re
 import time
 
 from confluent_kafka import KafkaError, KafkaException
@@ -81,7 +82,11 @@ ADVICE = {
     "_UNSUPPORTED_FEATURE": "is the broker Kafka 4.0 or newer?",
 }
 PRODUCER_ID = {"GETPID": "Acquired", "DRAIN": "bumped epoch"}
-REACH = "is the broker running, and is the address right? `mesh doctor` tells more"
+REACH = (
+    "is the broker running, and is the address right? `mesh dev` brings one along, "
+    "`mesh broker start` runs Kafka, `mesh doctor` tells more"
+)
+NOISE = re.compile(r" \(after \d+ms in state [^)]*\)")  # how librdkafka's state machine got there
 
 
 def translate(error: KafkaError, *, doing: str) -> TransportError:
@@ -99,7 +104,7 @@ def translate(error: KafkaError, *, doing: str) -> TransportError:
 def explain(error: KafkaError, *, doing: str) -> str:
     """Return one line: what, why, what to do."""
     advice = ADVICE.get(error.name(), REACH if error.name() in UNREACHABLE else "")
-    reason = " ".join(error.str().split())
+    reason = NOISE.sub("", " ".join(error.str().split()))
     return f"{doing}: {reason}; {advice}" if advice else f"{doing}: {reason}"
 
 

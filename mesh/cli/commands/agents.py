@@ -126,7 +126,7 @@ def _one(directory: Directory, card: Card, now_ms: int) -> RenderableType:
     ]
     lines = [Text(f"  {key:9} {value}") for key, value in facts if value]
     offered = table(
-        ("capability", "effect", "found by", "bids", "budget", "timeout", "lease", "attempts"),
+        ("capability", "effect", "mode", "bids", "budget", "timeout", "lease", "attempts"),
         (
             (
                 own.name,

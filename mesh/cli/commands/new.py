@@ -49,6 +49,7 @@ def new(
         lambda: "\n".join(str(folder / file) for file in made),
     )
     session.out.say(f"\ncd {folder}")
-    session.out.say("pytest                       its test")
-    session.out.say(f"mesh dev {module}:agent         run it; saved files are loaded again")
+    width = len(f"mesh dev {module}:agent") + 2
+    session.out.say(f"{'pytest':{width}}its test")
+    session.out.say(f"mesh dev {module}:agent  run it; saved files are loaded again")
     session.out.say(f'mesh submit {name}.greet --json \'{{"name": "Ada"}}\' --wait')

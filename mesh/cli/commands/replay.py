@@ -115,6 +115,8 @@ class _Crew:
 
 
 def _tell(session: Session, workflows: int, done: list[Replay], skipped: dict[str, str]) -> None:
+    from mesh.cli import words
+
     diverging = [own for own in done if own.verdict == "diverges"]
     shape = {
         "workflows": workflows,
@@ -127,7 +129,7 @@ def _tell(session: Session, workflows: int, done: list[Replay], skipped: dict[st
     }
     for reason in sorted(set(skipped.values())):
         count = sum(own == reason for own in skipped.values())
-        session.out.say(f"not replayed: {count} tasks, {reason}")
+        session.out.say(f"not replayed: {words.plural(count, 'task')}, {reason}")
     session.out.data(shape, lambda: _picture(shape, done, diverging))
     if not done:
         raise UsageError("nothing was replayed: give the code of the agents that did the work")

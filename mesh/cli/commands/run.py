@@ -51,6 +51,7 @@ async def _run(
 ) -> None:
     from mesh.bootstrap import administer, ensure_topics, load_agents, topic_plans
     from mesh.cli.serving import Server, Serving, log_to_stderr, stopping
+    from mesh.cli.words import plural
 
     config, out = session.config(), session.out
     log_to_stderr(quiet=out.quiet)
@@ -64,7 +65,8 @@ async def _run(
     serving = Serving(drain_s=drain_s, health=health, told=out.say, ready=lambda: None)
     server = Server(config, agents, serving)
     with stopping(server.stop.set):
-        async with out.waiting(f"starting {len(agents)} agents at {config.bootstrap}"):
+        count = plural(len(agents), "agent")
+        async with out.waiting(f"starting {count} at {config.bootstrap}"):
             finished = await server.run()
     if not finished:
         raise CommandError("the drain's limit passed with work unfinished", Exit.UNEXPECTED)

@@ -51,9 +51,10 @@ def submit(  # noqa: PLR0913 - the options of one command
         str, typer.Option(metavar="direct|auction", help="How a worker is found.")
     ] = "",
     agent: Annotated[str, typer.Option(metavar="NAME", help="Ask this agent and no other.")] = "",
-    goal: Annotated[str, typer.Option(help="What it is for, in words.")] = "",
+    goal: Annotated[str, typer.Option(metavar="TEXT", help="What it is for, in words.")] = "",
     constraint: Annotated[
-        list[str] | None, typer.Option(help="What must hold, in words; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="What must hold, in words; may be repeated."),
     ] = None,
     event_id: Annotated[
         str,

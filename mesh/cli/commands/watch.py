@@ -40,7 +40,9 @@ def watch(
     from_start: Annotated[
         bool, typer.Option("--from-start", help="Begin with the oldest fact, and judge each.")
     ] = False,
-    count: Annotated[int, typer.Option("-n", "--count", min=0, help="End after so many.")] = 0,
+    count: Annotated[
+        int, typer.Option("-n", "--count", metavar="N", min=0, help="End after so many.")
+    ] = 0,
 ) -> None:
     """Show facts as they are written, from all partitions of the audit stream.
 

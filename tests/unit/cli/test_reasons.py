@@ -122,3 +122,15 @@ def test_a_decline_is_a_reason_and_an_unknown_task_has_none() -> None:
     assert found is not None
     assert found.reasons[-1].text == "award declined: full"
     assert explain(chronicle, "0-nobody", 0) is None
+
+
+def test_an_input_that_does_not_fit_is_told_with_the_rule_of_inputs() -> None:
+    log = Scribe()
+    assert not log.take()
+    assert not log.open_root()
+    assert not log.write(f.TaskRejected(**log.rule(), reason="no integer", field="/qty"))
+    found = explain(chronicle_of(ROOT, log.records), ROOT, 0)
+    assert found is not None
+    (end,) = found.reasons
+    assert (end.kind, end.text) == ("end", "task rejected at /qty: no integer")
+    assert end.rule.startswith("input: ")

@@ -21,8 +21,8 @@ def test_money_is_exact(micro: int, text: str) -> None:
 
 def test_an_amount_names_what_is_not_zero() -> None:
     value = Amount(micro_usd=20_000, tokens=1, tool_calls=2_000, hops=3, attempts=1)
-    assert words.amount(value) == "$0.02, 1 token, 2,000 calls, 3 hops, 1 retry"
-    assert words.amount(value, hops=False) == "$0.02, 1 token, 2,000 calls, 1 retry"
+    assert words.amount(value) == "$0.02, 1 token, 2,000 calls, 3 hops, 1 further attempt"
+    assert words.amount(value, hops=False) == "$0.02, 1 token, 2,000 calls, 1 further attempt"
     assert words.amount(Amount()) == "nothing"
 
 
@@ -92,6 +92,5 @@ def test_every_kind_of_fact_has_a_sentence() -> None:
     assert "suspended, waits for its time" in said
     assert "suspended, waits for a free slot" in said
     assert (
-        "awarded to ann-1 (direct, attempt 2, again because it was left by a worker that fell "
-        "silent): it is there"
+        "awarded to ann-1 (direct, attempt 2, again because the worker fell silent): it is there"
     ) in said

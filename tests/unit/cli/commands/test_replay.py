@@ -25,7 +25,7 @@ def test_changed_code_names_the_first_step_that_differs(cli: Cli, recorded: Reco
     assert "differs first at step 2" in ran.out
     assert "recorded  tool post" in ran.out
     assert "now       decision buy" in ran.out
-    assert "not replayed: 1 tasks, the code of ann was not given" in ran.err
+    assert "not replayed: 1 task, the code of ann was not given" in ran.err
     shape = json.loads(cli("replay", workflow, *changed, "-o", "json", broker=recorded.broker).out)
     assert (shape["diverging"], shape["changed_code"], shape["tasks"]) == (1, 1, 1)
     assert shape["replays"][0]["step"] == "2"
