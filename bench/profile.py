@@ -1,7 +1,8 @@
 """Where the time goes: `python -m bench.profile [IN_FLIGHT] [TASKS] [MODE]`.
 
-One supervisor process and one worker process, both sampled; microseconds of CPU of the loop's
-thread for each task, by function: its own, and with all that it calls.
+One supervisor process and one worker process: first what a task costs each of them and the broker,
+then the same sampled; microseconds of CPU of the loop's thread for each task, by function: its own,
+and with all that it calls.
 """
 
 from __future__ import annotations
@@ -11,18 +12,31 @@ import json
 import sys
 
 from bench.ground import Ground, ground
+from bench.spawn import cpu_s
 from bench.speed import plan, profile_of, stage
+from mesh.transport import broker
 
 SHOWN = 45
 
 
-async def measure(where: Ground, in_flight: int, tasks: int, mode: str) -> float:
-    """Return the tasks a second of a profiled run."""
+async def measure(where: Ground, in_flight: int, tasks: int, mode: str) -> None:
+    """Print rate and CPU of a run, then have the same once more with the profilers on."""
     agents = ("lead", "worker", "rival") if mode == "auction" else ("lead", "worker")
     mesh = await asyncio.to_thread(where.mesh, plan())
     async with stage(where, mesh, agents) as ready:
-        took = await ready.profiled(tasks, in_flight, mode)
-    return tasks / took.seconds
+        pids = {name: process.pid for name, process in ready.processes.items()}
+        status = broker.status(where.directory)
+        assert status is not None, "the ground is a broker"
+        assert status.pid is not None, "it runs"
+        pids["broker"] = status.pid
+        before = {name: cpu_s(pid) for name, pid in pids.items()}
+        took = await ready.run(tasks, in_flight, mode)
+        each = [
+            f"{name} {(cpu_s(pid) - before[name]) * 1e6 / tasks:.0f}" for name, pid in pids.items()
+        ]
+        print(f"{tasks / took.seconds:.0f} tasks a second, {in_flight} in flight, {mode}")
+        print(f"us of CPU a task: {', '.join(each)}")
+        await ready.profiled(tasks, in_flight, mode)
 
 
 def show(where: Ground, agent: str, tasks: int) -> None:
@@ -46,8 +60,7 @@ def main() -> None:
     tasks = int(sys.argv[2]) if len(sys.argv) > 2 else 8_000
     mode = sys.argv[3] if len(sys.argv) > 3 else "direct"
     with ground() as where:
-        rate = asyncio.run(measure(where, in_flight, tasks, mode))
-        print(f"{rate:.0f} tasks a second, {in_flight} in flight, {mode}")
+        asyncio.run(measure(where, in_flight, tasks, mode))
         for agent in ("lead", "worker"):
             show(where, agent, tasks)
 
