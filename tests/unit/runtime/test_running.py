@@ -122,7 +122,8 @@ async def test_a_quiet_loop_hands_a_result_over_at_once(
     first.answer("0.0", value=Word(text="x"))
     if busy:
         turn()
-    await asyncio.sleep(0.02)
+    for _ in range(4 * running.STILL_TURNS):
+        await asyncio.sleep(0)
     assert looks == [*([True] * (running.STILL_TURNS - 1 if busy else 0)), False]
 
 
