@@ -63,10 +63,12 @@ def install(place: Path, wheel: Path, requirements: str) -> None:
 
 
 def copy_tests(place: Path) -> list[str]:
-    """Copy the smoke tests; those of the example agents need a clone."""
+    """Copy the smoke tests, and the page that one of them reads; the example agents need a clone."""
     shutil.copy(ROOT / "pyproject.toml", place)
     leave = shutil.ignore_patterns("agents", "__pycache__")
     shutil.copytree(ROOT / "tests", place / "tests", ignore=leave)
+    (place / "docs").mkdir()
+    shutil.copy(ROOT / "docs/cli.md", place / "docs")
     names = (*SMOKE, "test_exports.py", "test_schemas.py")
     return [f"tests/{name}" for name in names if (place / "tests" / name).exists()]
 
