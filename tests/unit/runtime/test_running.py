@@ -108,6 +108,7 @@ async def test_a_quiet_loop_hands_a_result_over_at_once(
     first = await begun(work)
     loop = asyncio.get_running_loop()
     looks: list[bool] = []
+    handed_over = asyncio.Event()
     pump = running.Running._pump
 
     def turn() -> None:
@@ -117,13 +118,14 @@ async def test_a_quiet_loop_hands_a_result_over_at_once(
     def counted(own: running.Running) -> None:
         pump(own)
         looks.append(bool(own._held))
+        if not own._held:
+            handed_over.set()
 
     monkeypatch.setattr(running.Running, "_pump", counted)
     first.answer("0.0", value=Word(text="x"))
     if busy:
         turn()
-    for _ in range(4 * running.STILL_TURNS):
-        await asyncio.sleep(0)
+    await asyncio.wait_for(handed_over.wait(), 60)
     assert looks == [*([True] * (running.STILL_TURNS - 1 if busy else 0)), False]
 
 
