@@ -125,7 +125,8 @@ async def test_a_quiet_loop_hands_a_result_over_at_once(
     first.answer("0.0", value=Word(text="x"))
     if busy:
         turn()
-    await asyncio.wait_for(handed_over.wait(), 60)
+    async with asyncio.timeout(60):  # not `wait_for`: its task would be something else to run
+        await handed_over.wait()
     assert looks == [*([True] * (running.STILL_TURNS - 1 if busy else 0)), False]
 
 
