@@ -397,6 +397,16 @@ class Directory:
                 self._offerings[handler.capability].drop(instance)
 
 
+def is_capability(name: str) -> bool:
+    """Say whether a capability can be called so: `domain.verb`."""
+    return len(name) <= MAX_NAME and _CAPABILITY.fullmatch(name) is not None
+
+
+def is_agent(name: str) -> bool:
+    """Say whether an agent can be called so."""
+    return len(name) <= MAX_NAME and _AGENT.fullmatch(name) is not None
+
+
 def covers(patterns: Iterable[str], capability: str) -> bool:
     """Say whether a scope allows `capability`: by its exact name, as `domain.*`, or as `*`."""
     return any(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
+from math import isfinite
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -69,7 +70,21 @@ def encode_output(value: BaseModel, model: type[BaseModel]) -> Body:
     Raises:
         ValueError: It holds what its type does not allow.
     """
-    return body(model.__pydantic_serializer__.to_json(value, warnings="error"))
+    content = model.__pydantic_serializer__.to_json(value, warnings="error")
+    if b"null" in content:  # what pydantic writes for NaN and infinity, too
+        _check_finite(model.__pydantic_serializer__.to_python(value, mode="json"), model.__name__)
+    return body(content)
+
+
+def _check_finite(value: Any, place: str) -> None:
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{place}: {value} is no JSON number")
+    if isinstance(value, dict):
+        for key, own in value.items():
+            _check_finite(own, f"{place}.{key}")
+    elif isinstance(value, list):
+        for number, own in enumerate(value):
+            _check_finite(own, f"{place}.{number}")
 
 
 @lru_cache(maxsize=1_024)

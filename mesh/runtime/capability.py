@@ -12,11 +12,13 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
-from mesh.core.registry import CapabilityCard
+from mesh.core.registry import CapabilityCard, is_agent, is_capability
+from mesh.core.settings import MAX_NAME, MAX_REASON
 from mesh.core.values import Acceptance, Amount, Effect, Mode
 from mesh.errors import DefinitionError, MeshError, UsageError
 from mesh.runtime.bodies import decode
 from mesh.runtime.digest import code_digest
+from mesh.runtime.failures import clip, summarise
 from mesh.runtime.quantities import Money, parse_usd
 
 In = TypeVar("In", bound=BaseModel)
@@ -25,6 +27,8 @@ Out = TypeVar("Out", bound=BaseModel)
 NEUTRAL_CONFIDENCE = 0.5
 """Of a bid that does not say how sure it is: neither a boast nor a warning."""
 PERMILLE = 1_000
+MAX_ETA_S = 10_000_000_000
+"""Above every deadline; in milliseconds it is still an integer of 64 bits."""
 
 
 def permille(share: object, what: str) -> int:
@@ -49,8 +53,8 @@ class Bid:
     def __post_init__(self) -> None:
         parse_usd(self.price_usd, "Bid.price_usd")
         permille(self.confidence, "Bid.confidence")
-        if not 0 <= self.eta_s < float("inf"):
-            raise UsageError(f"Bid.eta_s: {self.eta_s!r} must be zero or more")
+        if not 0 <= self.eta_s <= MAX_ETA_S:
+            raise UsageError(f"Bid.eta_s: {self.eta_s!r} must be from zero to {MAX_ETA_S}")
 
     @property
     def price_micro_usd(self) -> int:
@@ -73,6 +77,10 @@ class Decline:
     """I pass, and why."""
 
     because: str
+
+    def __post_init__(self) -> None:
+        if len(self.because) > MAX_REASON:
+            raise UsageError(f"Decline.because: must be a text of at most {MAX_REASON} characters")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,9 +155,10 @@ class Capability(Generic[In, Out]):
                 return Bid(eta_s=self.terms.timeout_ms / 1_000)
             offer = self.bidder(value)
         except MeshError as problem:
-            return Decline(because=str(problem))
-        except Exception as problem:  # noqa: BLE001  # the author's function; the caller is told
-            return Decline(because=f"the bid function raised {type(problem).__name__}: {problem}")
+            return Decline(because=clip(str(problem)))
+        # the author's function: whatever it raises, the caller is told, and the instance goes on
+        except (Exception, SystemExit, BaseExceptionGroup) as problem:  # noqa: BLE001  # see above
+            return Decline(because=clip(f"the bid function raised {summarise(problem)}"))
         if offer is None:
             return Decline(because="passes")
         if not isinstance(offer, Bid | Decline):
@@ -234,6 +243,10 @@ def target(
                 f"delegate({capability!r}, ...) needs a pydantic model and the type it returns"
             )
         name, output, default = capability, returns, None
+    if not is_capability(name):
+        raise UsageError(f"delegate: {name[:MAX_NAME]!r} must be domain.verb in lower case")
+    if agent is not None and not is_agent(agent):
+        raise UsageError(f"delegate: agent: {agent[:MAX_NAME]!r} is no agent's name")
     if agent is not None and mode is None:
         return name, output, Mode.NAMED
     try:

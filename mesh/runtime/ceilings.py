@@ -109,6 +109,8 @@ def grant_within(budget: Budget | None, ceiling: Ceiling | None) -> Amount:
     """
     unsaid = Amount(UNSAID, UNSAID, UNSAID, UNSAID, UNSAID)
     grant = parse_budget(budget or {}, unsaid, "budget")
+    if not any((grant.micro_usd, grant.tokens, grant.tool_calls)):
+        raise UsageError("budget: it is zero: nothing may be spent")
     if ceiling is None:
         return grant
     said = {}

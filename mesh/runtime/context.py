@@ -64,6 +64,8 @@ Arguments = TypeVarTuple("Arguments")
 
 CERTAIN = 1_000
 """Confidence in per mille of a result that its handler did not rate."""
+MAX_REFERENCES = 16 * 1_024
+"""Bytes of all references in one fact: with a body, a charter and ancestors it stays one event."""
 
 Reference = str | Artifact | BaseModel
 """What evidence points to: a text, an artifact, or the result of a delegation of this handler."""
@@ -235,7 +237,7 @@ class Context:
             input=contents,
             mode=mode,
             named_agent=agent or "",
-            after=tuple(self._name(own) for own in after) if after else (),
+            after=self._names(after, "after") if after else (),
             grant=grant,
             timeout_ms=None if timeout is None else parse_duration(timeout, "timeout"),
             acceptance=Acceptance.AUTOMATIC if check is None else Acceptance.REVIEWED,
@@ -266,6 +268,20 @@ class Context:
             raise TaskFailed(text, task=child) from problem
         self._origins[id(value)] = (ref(value), step, input_hash)
         return value
+
+    def _names(self, references: Iterable[Reference], what: str) -> tuple[str, ...]:
+        """Return what references are called in a fact.
+
+        Raises:
+            UsageError: One cannot be referred to, or there are more than fit into one event.
+        """
+        names = tuple(self._name(own) for own in references)
+        if sum(len(name.encode(errors="backslashreplace")) + 3 for name in names) > MAX_REFERENCES:
+            raise UsageError(
+                f"{what}: {len(names)} references, together above {MAX_REFERENCES} bytes: put them "
+                "into an artifact, and refer to that"
+            )
+        return names
 
     def _name(self, reference: Reference) -> str:
         """Return what a reference is called in a fact: a task, an artifact, a text."""
@@ -527,7 +543,7 @@ class Context:
             step=path.next_step(),
             choice=_words(choice, "choice"),
             because=_words(because, "because"),
-            evidence=tuple(self._name(own) for own in evidence),
+            evidence=self._names(evidence, "evidence"),
         )
         await self._running.ask(path, call)
 
@@ -550,7 +566,7 @@ class Context:
         self._running.here()
         if confidence is not None:
             self._confidence = permille(confidence, "rate: confidence")
-        self._sources += tuple(self._name(own) for own in sources)
+        self._sources = self._names((*self._sources, *sources), "rate: sources")
 
     def rating(self) -> tuple[int, tuple[str, ...]]:
         """Return the confidence in per mille and the sources; for the runtime."""

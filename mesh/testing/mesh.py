@@ -41,7 +41,7 @@ from mesh.testing.clock import ManualClock, ProcessClock
 from mesh.testing.invariants import Violation, check
 from mesh.testing.scripts import Answer, scripted
 from mesh.transport.memory import MemoryBroker, MemoryLog
-from mesh.wire import topics
+from mesh.wire import requests, topics
 from mesh.wire.facts import decode_fact
 from mesh.wire.requests import TaskRequest, decode_reply, encode_request
 
@@ -112,9 +112,15 @@ class Submitted(Generic[Out]):
                     workflow=self.workflow,
                     status=status,
                     error=answer.error,
-                    returned=self._output.model_validate(answer.result) if done else None,
+                    returned=self._value(answer) if done else None,
                 )
         return None
+
+    def _value(self, answer: requests.Answer) -> Out:
+        if not answer.artifact:
+            return self._output.model_validate(answer.result)
+        stored = self._mesh.artifacts.get(bytes.fromhex(answer.artifact))
+        return self._output.model_validate_json(stored)
 
 
 class Started:

@@ -11,6 +11,7 @@ from typing import NamedTuple, get_args
 
 from mesh.core import messages as m
 from mesh.core.facts import Record
+from mesh.core.settings import MAX_REASON
 from mesh.core.tasks import Header
 from mesh.errors import WireError
 from mesh.wire.codec import Codecs, present
@@ -68,6 +69,14 @@ def encode_envelope(envelope: m.Envelope, written: Written | None = None) -> byt
     return head + tail
 
 
+_WORDS: dict[type, tuple[str, ...]] = {
+    m.Decline: ("reason",),
+    m.Cancel: ("because", "person"),
+    m.Progress: ("text",),
+}
+"""What a peer says in words. It may end up in a fact of ours, which must stay one event."""
+
+
 def decode_envelope(value: bytes | None) -> m.Envelope:
     """Return the message that a value of an inbox holds.
 
@@ -76,6 +85,10 @@ def decode_envelope(value: bytes | None) -> m.Envelope:
     """
     data = present(value)
     content, (to, sender, sender_inbox), _ = codecs().reader(data).decode(data)
+    for field in _WORDS.get(type(content), ()):
+        if len(getattr(content, field)) > MAX_REASON:
+            name = type(content).__name__
+            raise WireError(f"{name}.{field}: longer than {MAX_REASON} characters")
     if isinstance(content, WireAward):
         content = m.Award(
             workflow=content.workflow,

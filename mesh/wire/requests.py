@@ -30,6 +30,8 @@ from mesh.wire.primitives import MAX_LONG, MAX_TIME_MS
 from mesh.wire.schemas import MARKER
 from mesh.wire.source import Target
 
+MAX_CHARTER_BYTES = 16 * 1_024
+"""Goal and constraints travel with every task: beside a body they must leave room in an event."""
 MAX_TIMEOUT_MS = 100 * 366 * topics.DAY_MS
 """A century: beyond it a deadline would leave the calendar. The log's retention is far below."""
 MICRO = 1_000_000
@@ -72,6 +74,8 @@ class Answer(NamedTuple):
     status: str
     result: Any
     error: str
+    artifact: str = ""
+    """What a result is called in the artifact store, as the SHA-256 in hex, if it is not here."""
 
 
 def encode_request(request: TaskRequest) -> bytes:
@@ -135,7 +139,9 @@ def encode_reply(reply: Reply) -> bytes:
     """Return the value of a reply: a JSON object with `result`, `artifact` or `error`."""
     head = {"workflow": reply.workflow, "task": reply.workflow, "status": reply.status}
     if reply.status != Status.COMPLETED:
-        return canonical_json({**head, "error": reply.error})
+        # An exception's text may hold half of a surrogate pair: spelled out, as in facts.
+        error = reply.error.encode(errors="backslashreplace").decode()
+        return canonical_json({**head, "error": error})
     if reply.result is None and reply.result_hash:
         stored = {"media_type": JSON, "sha256": reply.result_hash.hex()}
         return canonical_json({**head, "artifact": stored})
@@ -164,7 +170,9 @@ def decode_reply(value: bytes | None) -> Answer:
     if not all(isinstance(text, str) for text in texts):
         raise WireError("a member of the reply is no string")
     workflow, task, status, error = texts
-    return Answer(workflow, task, status, reply.get("result"), error)
+    stored = reply.get("artifact")
+    artifact = str(stored.get("sha256", "")) if isinstance(stored, dict) else ""
+    return Answer(workflow, task, status, reply.get("result"), error, artifact)
 
 
 def _from_avro(value: bytes) -> TaskRequest:
@@ -217,7 +225,12 @@ def _checked(asked: TaskRequest, mesh: str, defects: list[Defect]) -> TaskReques
         reason = f"replies go to {mesh}.replies.NAME, not to {asked.reply_topic[:MAX_NAME]!r}"
         defects.append(Defect(reason, "reply_topic"))
         wrong["reply_topic"] = ""
-    for field in ("event_id", "correlation_id"):
+    charter = sum(len(text.encode()) + 3 for text in (asked.goal, *asked.constraints))
+    if charter > MAX_CHARTER_BYTES:
+        reason = f"goal and constraints: {charter} bytes, {MAX_CHARTER_BYTES} are allowed"
+        defects.append(Defect(reason, "goal"))
+        wrong |= {"goal": "", "constraints": ()}
+    for field in ("event_id", "correlation_id", "named_agent"):
         if len(getattr(asked, field)) > MAX_NAME:
             defects.append(Defect(f"longer than {MAX_NAME} characters", field))
             wrong[field] = ""

@@ -17,6 +17,8 @@ from mesh.core.registry import (
     Offering,
     Presence,
     covers,
+    is_agent,
+    is_capability,
     version_key,
 )
 from mesh.core.values import Acceptance, Amount, Effect, Inbox, Mode
@@ -336,3 +338,19 @@ class TestOffering:
         offering = Offering("risk.screen", [presence("a")])
         offering.drop("b")
         assert len(offering) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "agent"),
+    [
+        ("risk.screen", True, True),
+        ("risk", False, True),
+        ("risk.screen.deep", False, True),
+        ("Risk.screen", False, False),
+        (f"risk.{'s' * 200}", False, False),
+        ("", False, False),
+    ],
+)
+def test_what_can_be_called_so(name: str, capability: bool, agent: bool) -> None:
+    assert is_capability(name) is capability
+    assert is_agent(name) is agent

@@ -80,6 +80,29 @@ def test_adapters_are_made_once() -> None:
     assert body(b"x", "text/plain").media_type == "text/plain"
 
 
+class Share(BaseModel):
+    part: float = 0.5
+    more: dict[str, list[float | None]] = {}
+
+
+@pytest.mark.parametrize(
+    ("share", "place"),
+    [
+        (Share(part=float("nan")), "Share.part"),
+        (Share(more={"x": [None, float("-inf")]}), r"Share.more.x.1"),
+    ],
+)
+def test_a_result_that_is_no_number_is_refused(share: Share, place: str) -> None:
+    with pytest.raises(ValueError, match=place):
+        encode_output(share, Share)
+
+
+def test_null_is_a_value() -> None:
+    assert encode_output(Share(more={"x": [None, 1.0]}), Share).content == (
+        b'{"part":0.5,"more":{"x":[null,1.0]}}'
+    )
+
+
 def test_arguments_hash_alike_in_whatever_order_sets_are() -> None:
     one = hash_arguments({"b": {3, 1, 2}, "a": (1, Inner(b=1))}, frozenset({"x", "y"}))
     other = hash_arguments({"a": [1, Inner(b=1)], "b": [1, 2, 3]}, ["x", "y"])

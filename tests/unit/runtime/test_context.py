@@ -222,6 +222,11 @@ Refused = tuple[Any, ...]
         ((count, Word(text="")), {"budget": {"cents": 5}}, "cents"),
         ((count, Word(text="")), {"timeout": "soon"}, "timeout"),
         ((count, Word(text="")), {"after": [Word(text="mine")]}, "result of ctx.delegate"),
+        ((count, Word(text="")), {"after": 9 * ["x" * MAX_REASON]}, "put them into an artifact"),
+        ((count, Word(text="")), {"budget": {"usd": 0, "tokens": 0, "tool_calls": 0}}, "is zero"),
+        (("a.B!", Word(text=""), Word), {}, "domain.verb in lower case"),
+        (("a." + "b" * 300_000, Word(text=""), Word), {}, "domain.verb in lower case"),
+        ((count, Word(text="")), {"agent": "x" * 300_000}, "is no agent's name"),
     ],
 )
 async def test_malformed_delegations_are_refused_before_anything_is_done(
@@ -362,6 +367,7 @@ async def test_decisions_and_ratings_name_what_they_rest_on() -> None:
         lambda ctx: ctx.record_decision("", because="x"),
         lambda ctx: ctx.record_decision("x", because=7),
         lambda ctx: ctx.record_decision("x", because="y", evidence=[""]),
+        lambda ctx: ctx.record_decision("x", because="y", evidence=1_000 * ["\ud800" * 9]),
         lambda ctx: ctx.sleep(0),
         lambda ctx: ctx.artifact("", b"x"),
         lambda ctx: ctx.artifact("x", b"x"),
@@ -377,6 +383,17 @@ async def test_rating_out_of_range_is_refused() -> None:
         return ""
 
     assert "between 0 and 1" in str(await raised(work))
+
+
+async def test_a_result_rests_on_no_more_than_fits_into_one_event() -> None:
+    async def work(ctx: Context) -> object:
+        for number in range(20_000):
+            ctx.rate(sources=[f"row {number}"])
+        return ""
+
+    problem = await raised(work)
+    assert isinstance(problem, UsageError)
+    assert "rate: sources" in str(problem)
 
 
 async def test_sleep_is_in_milliseconds() -> None:

@@ -6,11 +6,13 @@ import pytest
 
 from mesh.core import messages as m
 from mesh.core.facts import Record
+from mesh.core.settings import MAX_REASON
 from mesh.errors import WireError
 from mesh.wire.facts import encode_fact
 from mesh.wire.messages import decode_envelope, encode_envelope
 from tests.unit.wire.samples import ADOPT, AWARD, OUTCOME, envelope
 
+LONG = "x" * (MAX_REASON + 1)
 CONTENTS = (AWARD, replace(AWARD, awarded=None), OUTCOME, ADOPT)
 
 
@@ -44,6 +46,20 @@ def test_a_damaged_record_within_is_refused(content: m.Content, what: str) -> No
     value = encode_envelope(envelope(content), lambda record: b"no fact")
     with pytest.raises(WireError, match=what):
         decode_envelope(value)
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        (m.Decline(task="t", call=1, reason=LONG), "Decline.reason"),
+        (m.Cancel(workflow="w", task="t", award=-1, because=LONG, person=""), "Cancel.because"),
+        (m.Cancel(workflow="w", task="t", award=-1, because="", person=LONG), "Cancel.person"),
+        (m.Progress(workflow="w", task="t", award=1, lease_end_ms=0, text=LONG), "Progress.text"),
+    ],
+)
+def test_what_a_peer_says_fits_into_a_fact(content: m.Content, field: str) -> None:
+    with pytest.raises(WireError, match=f"{field}: longer than {MAX_REASON}"):
+        decode_envelope(encode_envelope(envelope(content)))
 
 
 def test_a_fact_is_no_message() -> None:

@@ -16,6 +16,7 @@ from mesh.wire.canonical import body_of
 from mesh.wire.entries import encode_entry
 from mesh.wire.requests import (
     DEFAULT_BUDGET,
+    MAX_CHARTER_BYTES,
     Answer,
     TaskRequest,
     decode_reply,
@@ -263,12 +264,22 @@ def test_an_input_is_canonical() -> None:
         ({"timeout_ms": 0}, "timeout_ms"),
         ({"reply_topic": "demo.audit"}, "reply_topic"),
         ({"event_id": "x" * 201}, "event_id"),
+        ({"named_agent": "x" * 201}, "named_agent"),
+        ({"goal": "x" * MAX_CHARTER_BYTES}, "goal"),
+        ({"constraints": ("é" * 100,) * 100}, "goal"),
     ],
 )
 def test_our_own_client_s_defects_are_found_alike(change: dict[str, Any], field: str) -> None:
     request = asked(encode_request(replace(REQUEST, **change)))
     assert request.defect
     assert request.defect_field == field
+    facts = len(request.charter.goal) + sum(map(len, request.charter.constraints))
+    assert facts <= MAX_CHARTER_BYTES
+
+
+def test_a_charter_may_be_as_large_as_that() -> None:
+    largest = replace(REQUEST, goal="x" * (MAX_CHARTER_BYTES - 3), constraints=())
+    assert not asked(encode_request(largest)).defect
 
 
 # --- replies ------------------------------------------------------------------------------------
@@ -283,6 +294,8 @@ def test_a_reply_is_json() -> None:
         "status": "completed",
         "result": {"verdict": "clear"},
     }
+    odd = REPLY._replace(status="failed", result=None, error="no file \ud800")
+    assert decode_reply(encode_reply(odd)).error == "no file \\ud800"
     failed = REPLY._replace(status="rejected", result=None, error="quantity: missing")
     assert json.loads(encode_reply(failed)) == {
         "workflow": "3-0a",
@@ -313,6 +326,8 @@ def test_a_reply_is_read_back() -> None:
     assert decode_reply(encode_reply(REPLY)) == Answer(
         "3-0a", "3-0a", "completed", {"verdict": "clear"}, ""
     )
+    away = decode_reply(encode_reply(REPLY._replace(result=None, result_hash=b"\xab" * 32)))
+    assert (away.result, away.artifact) == (None, "ab" * 32)
 
 
 @pytest.mark.parametrize("value", [None, b"x", b"[]", b'{"status":1}'])
