@@ -268,6 +268,11 @@ class KafkaGroup:
                 for place, commit in committed.items()
             ]
         )
+        if back := self._gone & committed.keys():
+            # Given up and given again within one fetch, which drops what it has of them: that must
+            # be nothing that was fetched from here on. `_serve` resumes them.
+            consumer.pause(_partitions(back))
+            self._paused |= back
         self._owned.update(committed)
         self._handover.send(GroupEvent(kind="assigned", places=committed, done=_nothing))
 

@@ -1,7 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from confluent_kafka import TopicPartition
+
 from mesh.ports import Commit, Place
-from mesh.transport.kafka_group import Commits
+from mesh.transport import kafka_group
+from mesh.transport.kafka_group import Commits, KafkaGroup
+from mesh.transport.kafka_settings import Address, Limits
+from mesh.transport.pulse import Pulse
 
 P, Q = Place("t", 0), Place("t", 1)
 
@@ -49,3 +60,112 @@ def test_answers_belong_to_the_oldest_question() -> None:
     line.end([])
     line.end([P])
     assert not line.under_way()
+
+
+# --- a partition that is lost and given again
+
+
+class FakeMessage(NamedTuple):
+    """A record as the client has it."""
+
+    number: int
+
+    def topic(self) -> str:
+        return P.topic
+
+    def partition(self) -> int:
+        return P.partition
+
+    def offset(self) -> int:
+        return self.number
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, 1_000
+
+    def key(self) -> bytes:
+        return b""
+
+    def value(self) -> bytes:
+        return b"v"
+
+    def headers(self) -> None:
+        return None
+
+    def error(self) -> None:
+        return None
+
+
+class FencedConsumer:
+    """A client that is told within its second poll that it lost the partition and has it again."""
+
+    def __init__(self, _: Mapping[str, Any], logger: object) -> None:
+        del logger
+        self.polls = 0
+        self.at = -1
+        self.paused = False
+        self._on: dict[str, Callable[[Any, list[TopicPartition]], None]] = {}
+
+    def subscribe(self, _: Sequence[str], **on: Callable[..., None]) -> None:
+        self._on = on
+
+    def poll(self, timeout_s: float) -> FakeMessage | None:
+        self.polls += 1
+        place = [TopicPartition(*P)]
+        if self.polls == 2:
+            self._on["on_lost"](self, place)
+        if self.polls <= 2:
+            self._on["on_assign"](self, place)
+        if self.polls == 1 or self.paused or not 0 <= self.at < 3:
+            time.sleep(min(timeout_s, 0.01))
+            return None
+        self.at += 1
+        return FakeMessage(self.at - 1)
+
+    def consume(self, _: int, __: float) -> list[FakeMessage]:
+        return []
+
+    def committed(self, places: list[TopicPartition], **_: float) -> list[TopicPartition]:
+        return [TopicPartition(place.topic, place.partition, 0) for place in places]
+
+    def incremental_assign(self, places: list[TopicPartition]) -> None:
+        self.at, self.paused = places[0].offset, False
+
+    def incremental_unassign(self, _: list[TopicPartition]) -> None:
+        self.at = -1
+
+    def pause(self, _: list[TopicPartition]) -> None:
+        self.paused = True
+
+    def resume(self, _: list[TopicPartition]) -> None:
+        self.paused = False
+
+    def close(self) -> None:
+        pass
+
+
+class Silent:
+    """A listener to whom it is all the same."""
+
+    async def assigned(self, places: Mapping[Place, Commit | None]) -> None:
+        pass
+
+    async def revoked(self, places: Sequence[Place]) -> None:
+        pass
+
+    async def lost(self, places: Sequence[Place]) -> None:
+        pass
+
+
+async def test_nothing_is_skipped_that_came_after_a_partition_was_given_again(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped process that wakes up: its records were dropped, and the offsets went on."""
+    monkeypatch.setattr(kafka_group, "Consumer", FencedConsumer)
+    pulse = Pulse(asyncio.get_running_loop(), 60.0)
+    group = KafkaGroup(address, ["t"], "g", Silent(), pulse, Limits())
+    offsets: list[int] = []
+    async with asyncio.timeout(5):
+        while len(offsets) < 3:
+            offsets += [record.offset for record in await group.take()]
+    assert offsets == [0, 1, 2]
+    await group.close()
