@@ -195,6 +195,13 @@ def load_agents(targets: Sequence[str]) -> list[Agent]:
     agents = [_load(target) for target in targets]
     names = [agent.name for agent in agents]
     twice = sorted({name for name in names if names.count(name) > 1})
+    for name in twice:
+        owners = sorted({agent.owner for agent in agents if agent.name == name})
+        if len(owners) > 1:
+            raise DefinitionError(
+                f"agent {name} is declared by {len(owners)} owners, {' and '.join(owners)}; a name "
+                "belongs to one: rename the other"
+            )
     if twice:
         raise UsageError(f"agent {twice[0]} is given twice; name each agent once")
     return agents

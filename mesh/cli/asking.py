@@ -125,7 +125,8 @@ def check_request(
     """
     offered = directory.capability(capability)
     default = offered.budget if offered is not None and offered.budget else settings.budget
-    timeout = timeout_ms if timeout_ms is not None else settings.timeout_ms
+    standard = offered.timeout_ms if offered is not None else settings.timeout_ms
+    timeout = timeout_ms if timeout_ms is not None else standard
     objection = Policy(mesh=settings.ceiling).refusal(
         budget or default, timeout, capability, "", settings
     )

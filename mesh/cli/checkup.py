@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from mesh.cli import words
 from mesh.cli.output import Out
 from mesh.cli.reading import read_directory
+from mesh.core.policy import Policy
+from mesh.core.registry import CapabilityCard
+from mesh.core.settings import Settings
 from mesh.core.values import Effect, Mode
 from mesh.errors import MeshError, NotPermitted, TransportError, Unreachable
 from mesh.ports import Place, Report
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 NOBODY = b"mesh-doctor"
 """The key of what the doctor appends: no instance and no workflow is called so."""
 PATIENCE_S = 5.0
+
+
+DEFAULTS = Settings()
 
 
 class Health(StrEnum):
@@ -58,11 +64,13 @@ def machine() -> Iterator[Finding]:
     yield Finding(Health.OK, f"Python {platform.python_version()}, {client}")
 
 
-def definitions(agents: Sequence[Agent]) -> Iterator[Finding]:
+def definitions(agents: Sequence[Agent], settings: Settings = DEFAULTS) -> Iterator[Finding]:
     """Look at agents as they are declared; what is wrong with them was refused at their import."""
     offered = {name for agent in agents for name in agent.capabilities}
     for agent in agents:
         yield from _agent(agent, offered)
+        for capability in agent.card().capabilities:
+            yield from _limits(agent.owner, capability, settings)
 
 
 def _agent(agent: Agent, offered: set[str]) -> Iterator[Finding]:
@@ -108,6 +116,21 @@ def _agent(agent: Agent, offered: set[str]) -> Iterator[Finding]:
     if missing:
         yield Finding(
             Health.OK, f"agent {agent.name} calls {words.listed(missing)}, offered elsewhere"
+        )
+
+
+def _limits(owner: str, offered: CapabilityCard, settings: Settings) -> Iterator[Finding]:
+    """Find what a capability's own budget or timeout would have refused."""
+    objection = Policy(mesh=settings.ceiling).refusal(
+        offered.budget or settings.budget, offered.timeout_ms, offered.name, owner, settings
+    )
+    if objection is not None:
+        argument = objection.field.removesuffix("_ms").partition(".")[0]
+        yield Finding(
+            Health.FAIL,
+            f"{offered.name} refuses every task that names no {argument}: {objection.reason}",
+            f"what the card says is taken where a submitter names no {argument}",
+            f"another {argument}= in @agent.capability",
         )
 
 

@@ -91,6 +91,9 @@ class _Tree:
             text.append(f"  {task.status}", STYLES.get(task.status, ""))
             if task.reason:
                 text.append(f": {words.clip(task.reason)}")
+            elif task.status == "open":
+                left = words.duration(max(0, task.deadline_ms - self.now_ms))
+                text.append(f", waits for a worker; expires in {left}")
         elif task.confidence_permille < 1_000:
             text.append(f"  confidence {words.share(task.confidence_permille)}", "dim")
         text.append(f"  {task.task if self.wide else words.short(task.task)}", "dim")

@@ -207,8 +207,11 @@ class Story:
         return tuple(self.root.walk())
 
 
-def tell(chronicle: Chronicle, partition: int) -> Story | None:
-    """Return the story so far, None while the workflow's root task was not opened."""
+def tell(chronicle: Chronicle, partition: int, now_ms: int = 0) -> Story | None:
+    """Return the story so far, None while the workflow's root task was not opened.
+
+    `now_ms` is when it is told; what still runs has taken until then.
+    """
     if chronicle.workflow not in chronicle.states:
         return None
     told = _Telling(chronicle)
@@ -221,7 +224,7 @@ def tell(chronicle: Chronicle, partition: int) -> Story | None:
         partition=partition,
         charter=root.opened.charter,
         root=told.task(chronicle.workflow),
-        now_ms=chronicle.ledger.log_time_ms,
+        now_ms=max(chronicle.ledger.log_time_ms, now_ms),
         records=len(chronicle.entries),
         void=tuple(entry for entry in chronicle.entries if entry.void),
     )

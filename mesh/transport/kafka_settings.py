@@ -7,9 +7,12 @@ behind our back, no check of checksums.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from confluent_kafka import libversion
+
+from mesh.errors import Unreachable
 
 Config = dict[str, str | int | bool]
 
@@ -75,6 +78,14 @@ class Limits:
     revoke_s: float = 5.0  # to write "given up" facts; well below max_poll_interval_ms
 
 
+MAX_PORT = 65_535  # librdkafka takes larger ones, modulo 65,536
+_ADDRESS = re.compile(
+    r"(?:(?:PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)://)?(?:[^\s:/]+|\[[0-9a-f:.]+\])?"
+    r"(?::(?P<port>[0-9]{1,9}))?",
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Address:
     """Where the brokers are and as whom to speak to them."""
@@ -83,6 +94,15 @@ class Address:
     client_id: str = "mesh"
     security: Security = Security()
     embedded: bool = False
+
+    def __post_init__(self) -> None:
+        for part in self.bootstrap.split(","):
+            told = _ADDRESS.fullmatch(part.strip())
+            if told is None or not 0 < int(told["port"] or 9092) <= MAX_PORT:
+                raise Unreachable(
+                    f"{self.bootstrap}: {part.strip()!r} is no address; write HOST:PORT, "
+                    f"several separated by commas, with ports up to {MAX_PORT}"
+                )
 
     def base(self) -> Config:
         """Return what every client has in common."""

@@ -85,6 +85,11 @@ def test_a_wrong_declaration_and_one_agent_twice(folder: Path) -> None:
     (folder / "one.py").write_text(AGENT.format(name="one"))
     with pytest.raises(UsageError, match="agent one is given twice"):
         load_agents(["one:agent", "one"])
+    (folder / "other.py").write_text(AGENT.format(name="one").replace('"team"', '"thieves"'))
+    with pytest.raises(
+        DefinitionError, match="agent one is declared by 2 owners, team and thieves"
+    ):
+        load_agents(["one:agent", "other:agent"])
 
 
 def test_the_parts_are_put_together_from_the_settings(tmp_path: Path) -> None:

@@ -43,10 +43,11 @@ def doctor(
 async def _doctor(session: Session, targets: list[str]) -> None:
     from mesh.bootstrap import load_agents
     from mesh.cli.checkup import Broker, Health, definitions, machine
+    from mesh.cli.words import plural
 
     config, out = session.config(), session.out
     agents = load_agents(targets)
-    findings = [*machine(), *definitions(agents)]
+    findings = [*machine(), *definitions(agents, config.core())]
     broker = Broker(config, agents, out)
     asks = not agents or config.origin != "the default"
     if asks:
@@ -59,7 +60,7 @@ async def _doctor(session: Session, targets: list[str]) -> None:
     if asks and not broker.reached:
         raise CommandError(f"{config.bootstrap} cannot be used", Exit.UNREACHABLE)
     if failed:
-        raise CommandError(f"{failed} findings must be repaired", Exit.NOT_VERIFIED)
+        raise CommandError(f"{plural(failed, 'finding')} must be repaired", Exit.NOT_VERIFIED)
 
 
 def _picture(findings: list[Finding]) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -43,7 +44,7 @@ async def _trace(session: Session, name: str) -> None:
         async with out.waiting(reader.progress):
             workflow = await reader.find(name) if name else await reader.latest()
             chronicle = await reader.chronicle(workflow)
-    story = tell(chronicle, audit_partition_of(workflow))
+    story = tell(chronicle, audit_partition_of(workflow), int(time.time() * 1_000))
     if story is None:
         raise not_found(f"no record opens workflow {workflow}: the log's beginning may be gone")
     out.data(shapes.story(story), lambda: picture(story, wide=out.is_wide))

@@ -57,6 +57,28 @@ def test_definitions_that_are_well_and_that_are_not() -> None:
     assert "agent loose calls office.order, offered elsewhere" in said
 
 
+@pytest.mark.parametrize(
+    ("terms", "what"),
+    [
+        ({"budget": {"usd": "99999999"}}, "no budget: the budget of"),
+        ({"budget": {"usd": 0, "tokens": 0, "tool_calls": 0}}, "no budget: the budget is zero"),
+        ({"timeout": "30d"}, "no timeout: the deadline is in 2592000000 ms"),
+    ],
+)
+def test_a_capability_whose_own_limits_no_supervisor_takes(
+    terms: dict[str, Any], what: str
+) -> None:
+    agent = Agent("greedy", owner="o", purpose="to be refused")
+
+    @agent.capability("greedy.do", **terms)
+    async def do(ctx: Context, need: Need) -> Order:
+        raise NotImplementedError
+
+    (failed,) = [own for own in definitions([agent]) if own.health is Health.FAIL]
+    assert f"greedy.do refuses every task that names {what}" in failed.what
+    assert "@agent.capability" in failed.fix
+
+
 async def test_a_mesh_that_is_well(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     broker = copied(recorded.broker)
     found, doctor = await examined(broker, monkeypatch, partitions={"audit": 2, "tasks": 1})

@@ -71,6 +71,20 @@ def test_a_failure_and_a_sleeper(recorded: Recorded) -> None:
     assert "sleep sleep  not finished" in sleeping
 
 
+def test_what_nobody_took_yet_waits_visibly() -> None:
+    log = Scribe()
+    assert not log.take()
+    assert not log.open_root()
+    chronicle = Chronicle(ROOT)
+    for record in log.records:
+        chronicle.add(record)
+    opened = chronicle.states[ROOT].opened
+    story = tell(chronicle, 0, opened.deadline_ms - 30_000)
+    assert story is not None
+    assert "nobody yet" in drawn(picture(story))
+    assert "open, waits for a worker; expires in 30.00 s" in drawn(picture(story))
+
+
 def test_what_waits_for_a_person_what_was_cancelled_and_what_is_void() -> None:
     log = Scribe()
     log.begin()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import confluent_kafka
 import pytest
 
+from mesh.errors import Unreachable
 from mesh.transport.kafka_settings import (
     EMBEDDED_FETCH_WAIT_MS,
     FETCH_WAIT_MS,
@@ -49,6 +50,19 @@ def test_security_is_in_every_configuration_and_in_no_repr() -> None:
         assert config["ssl.ca.location"] == "ca.pem"
     assert "not-a-secret" not in repr(address)
     assert Security().config() == {"security.protocol": "PLAINTEXT"}
+
+
+@pytest.mark.parametrize(
+    "bootstrap", ["k", "k:9092", "a:1, b:65535", "[::1]:9092", "SSL://k.example:9093", ":9092"]
+)
+def test_an_address(bootstrap: str) -> None:
+    assert Address(bootstrap=bootstrap).base()["bootstrap.servers"] == bootstrap
+
+
+@pytest.mark.parametrize("bootstrap", ["k:65536", "k:0", "k:x", "http://k:9", "a:1,b:99999", "a b"])
+def test_what_is_no_address_is_said_at_once(bootstrap: str) -> None:
+    with pytest.raises(Unreachable, match="is no address; write HOST:PORT"):
+        Address(bootstrap=bootstrap)
 
 
 def test_the_embedded_broker_needs_short_fetches() -> None:
