@@ -183,13 +183,15 @@ class Log(Protocol):
         start: Mapping[int, int | None],
         *,
         keep: Callable[[bytes | None], bool] | None = None,
+        every_s: float = 0.0,
     ) -> Reader:
         """Read `start` (partition -> first offset, None for the end) and go on for ever.
 
         The end is that of the time of return: what is appended later is read. An offset that
         retention has passed means the first that is still there. `keep` drops records by key
-        before they are queued; it runs on another thread. Raises `WrongTopic` where topic or
-        partition is missing.
+        before they are queued; it runs on another thread. Once it has caught up, a reader may be
+        told to look only `every_s`, where many small records are no reason to be woken for each.
+        Raises `WrongTopic` where topic or partition is missing.
         """
 
     def scan(

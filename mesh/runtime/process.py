@@ -37,6 +37,10 @@ HELD_S = 1.0
 """A loop that is held for longer is told of: an honest pause is a hundredth of it, and the
 shortest renewal of a lease comes after some two of them."""
 
+PRESENCE_EVERY_S = 0.25
+"""Presence is a hint and told once a second at most; of a thousand instances somebody tells it
+every few milliseconds, and nobody must be woken for each."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -115,7 +119,7 @@ class Process:
             )
         await self._follow(topics.registry(self.mesh), self._card_read)
         await self._publish_cards()
-        await self._follow(topics.presence(self.mesh), self._presence_read)
+        await self._follow(topics.presence(self.mesh), self._presence_read, PRESENCE_EVERY_S)
         self._watch.start()
         for agent in self.agents:
             await self._start(agent, len(audit))
@@ -185,12 +189,14 @@ class Process:
 
     # --- the small topics that everybody reads --------------------------------------------------
 
-    async def _follow(self, topic: str, take: Callable[[Incoming], None]) -> None:
+    async def _follow(
+        self, topic: str, take: Callable[[Incoming], None], every_s: float = 0.0
+    ) -> None:
         """Read a compacted topic to its end, and go on in the background."""
         ends = await self.log.ends(topic)
         if not ends:
             raise WrongTopic(f"topic {topic} is missing; create it with `mesh topics apply`")
-        reader = await self.log.tail(topic, dict.fromkeys(ends, 0))
+        reader = await self.log.tail(topic, dict.fromkeys(ends, 0), every_s=every_s)
         self._readers.append(reader)
         loop = asyncio.get_running_loop()
         self._loops.append(loop.create_task(self._read(reader, take)))

@@ -128,13 +128,18 @@ class KafkaLog:
         return self._producer is None or await self._producer.flush(timeout_s)
 
     async def tail(
-        self, topic: str, start: Mapping[int, int | None], *, keep: Keep | None = None
+        self,
+        topic: str,
+        start: Mapping[int, int | None],
+        *,
+        keep: Keep | None = None,
+        every_s: float = 0.0,
     ) -> KafkaTail:
         """Read partitions for ever; see `mesh.ports.Log.tail`."""
         self._require_open()
         known = await self.ends(topic)
         starts, ends = resolve(topic, start, known, self._address.bootstrap)
-        reader = KafkaTail(self._address, topic, starts, ends, keep)
+        reader = KafkaTail(self._address, topic, starts, ends, keep, every_s)
         self._readers.add(reader)
         return reader
 

@@ -7,6 +7,7 @@ then the broker keeps the rest. There is no group whose membership could suffer.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping, Sequence
 
 from mesh.ports import Incoming
@@ -36,6 +37,7 @@ class KafkaTail:
         starts: Mapping[int, int],
         ends: Mapping[int, int],
         keep: Keep | None,
+        every_s: float = 0.0,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._address = address
@@ -43,10 +45,11 @@ class KafkaTail:
         self._starts = starts
         self._ends = {number: end for number, end in ends.items() if starts[number] < end}
         self._keep = keep
+        self._every_s = every_s
         self._room = Room(records_max=READER_RECORDS_MAX, bytes_max=READER_BYTES_MAX)
         self._inbox = Inbox(self._room.take)
         self._handover = Handover(loop, self._inbox.hand)
-        self._stopping = False
+        self._stopping = threading.Event()
         self._worker = Worker(loop, f"mesh-tail-{topic}", self._run, self._broken)
         if not self._ends:
             self._inbox.nothing_to_catch_up()
@@ -65,7 +68,7 @@ class KafkaTail:
 
     async def close(self) -> None:
         """Stop."""
-        self._stopping = True
+        self._stopping.set()
         self._inbox.close()
         await self._worker.finished(STOP_S)
 
@@ -77,7 +80,7 @@ class KafkaTail:
         try:
             cursor.place(self._topic, self._starts)
             behind = bool(self._ends)
-            while not self._stopping:
+            while not self._stopping.is_set():
                 if self._room.full():
                     self._room.wait(POLL_S)
                     continue
@@ -89,5 +92,7 @@ class KafkaTail:
                     self._room.add(len(batch.records), batch.size)
                     if not self._handover.send(batch):
                         return
+                if self._every_s and not behind:
+                    self._stopping.wait(self._every_s)
         finally:
             cursor.close()

@@ -264,7 +264,12 @@ class MemoryLog:
         return await self._pending.drained(timeout_s)
 
     async def tail(
-        self, topic: str, start: Mapping[int, int | None], *, keep: Keep | None = None
+        self,
+        topic: str,
+        start: Mapping[int, int | None],
+        *,
+        keep: Keep | None = None,
+        every_s: float = 0.0,  # here nobody is woken in vain
     ) -> MemoryTail:
         """Read partitions for ever; see `mesh.ports.Log.tail`."""
         starts, ends = resolve(topic, start, await self.ends(topic), WHERE)

@@ -36,6 +36,15 @@ async def test_a_tail_reads_from_the_beginning_and_goes_on(world: World) -> None
     assert values(await take_many(reader, 1)) == [1_200]
 
 
+async def test_a_tail_that_looks_seldom_misses_nothing(world: World) -> None:
+    topic, log = await fill(world, 1_200), await world.log()
+    reader = await log.tail(topic, {0: 0}, every_s=0.2)
+    assert values(await take_many(reader, 1_200)) == list(range(1_200))
+    for number in range(1_200, 1_220):
+        await append_all(log, [(Place(topic, 0), None, b"%d" % number)])
+    assert values(await take_many(reader, 20)) == list(range(1_200, 1_220))
+
+
 async def test_a_tail_from_the_end_reads_what_is_appended_after_it_was_opened(
     world: World,
 ) -> None:
