@@ -292,10 +292,15 @@ class Partitions(Roots):
         source, request = submitted.source, submitted.request
         count = self.desk.audit_partitions
         workflow = workflow_id(source, submitted.offset, request.event_id, count)
-        tenure.offsets[submitted.offset] = workflow
-        tenure.next_offset = max(tenure.next_offset, submitted.offset + 1)
         ledger = self.desk.ledger(workflow)
         end = ledger.ended.get(workflow)
+        if end is None and self._lapsed(tenure):
+            tenure.queue.append(submitted)
+            self._lose(tenure)
+            self._flow(self.tenures[source])
+            return
+        tenure.offsets[submitted.offset] = workflow
+        tenure.next_offset = max(tenure.next_offset, submitted.offset + 1)
         self._ask(workflow, request.reply_topic, request.correlation_id)
         if end is not None:
             self._answer(workflow, end)
@@ -303,6 +308,12 @@ class Partitions(Roots):
         elif workflow not in tenure.open:
             self._open(tenure, submitted, workflow)
         self._flow(tenure)
+
+    def _lapsed(self, tenure: Tenure) -> bool:
+        """Say whether the lease ran out while nothing was open: what it would open were void."""
+        settings = self.desk.settings
+        kept_ms = tenure.renewed_ms + settings.supervision_lease_ms + settings.clock_skew_ms
+        return not tenure.open and not tenure.used and kept_ms < self.desk.now_ms
 
     def skipped(self, source: TaskPartition, offset: int) -> None:
         """Let the offset of a record pass that went to the dead letters."""
