@@ -11,7 +11,7 @@ from typing import Any, Never, Protocol, TypeVar, overload
 from pydantic import BaseModel
 
 from mesh.core.registry import Card
-from mesh.core.settings import Settings
+from mesh.core.settings import MIN_LEASE_MS, Settings
 from mesh.core.values import Effect, Mode
 from mesh.errors import DefinitionError, UsageError
 from mesh.runtime.capability import Capability, In, Out, Terms
@@ -173,6 +173,11 @@ class Agent:
             raise DefinitionError(
                 f"{what}: a plain function is run again after a crash, so it cannot be "
                 f"{terms.effect}; write `async def` with a context"
+            )
+        if terms.lease_ms < MIN_LEASE_MS:
+            raise DefinitionError(
+                f"{what}: a lease of {terms.lease_ms} ms cannot be held, for clocks differ; "
+                f"give at least {MIN_LEASE_MS} ms"
             )
         if terms.restart and not repeatable:
             raise DefinitionError(
