@@ -51,7 +51,7 @@ TEST = '''"""Runs without a broker, in milliseconds: `pytest`."""
 
 import asyncio
 
-from mesh.testing import MemoryMesh
+from mesh.testing import MemoryMesh, crash_at_every_step
 from {module} import agent, greet
 from {module}_models import Greeting, Name
 
@@ -64,6 +64,11 @@ def test_greets() -> None:
             assert "WorkFinished" in mesh.kinds(result.workflow)
 
     asyncio.run(submit())
+
+
+def test_survives_its_worker() -> None:
+    """Its worker is killed before, in and after each step in turn; one result, nothing twice."""
+    assert asyncio.run(crash_at_every_step(agent, greet, Name(name="Ada"))) > 3
 '''
 
 COMPOSE = """# {name} beside a Kafka on this machine: docker compose up

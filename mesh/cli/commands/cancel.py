@@ -8,6 +8,7 @@ import typer
 
 from mesh.cli.failures import CommandError, Exit, timed_out
 from mesh.cli.options import Session, command
+from mesh.core.settings import MAX_REASON
 from mesh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def register(app: typer.Typer) -> None:
 def cancel(
     session: Session,
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW")],
-    because: Annotated[str, typer.Option(help="Why, in words; it stands in the log.")],
+    because: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why, in words; it stands in the log.")
+    ],
 ) -> None:
     """End a workflow in order.
 
@@ -39,6 +42,8 @@ def cancel(
     """
     if not because.strip():
         raise UsageError("--because: say why; it stands in the log")
+    if len(because.strip()) > MAX_REASON:
+        raise UsageError(f"--because: at most {MAX_REASON} characters")
     session.run(_cancel(session, workflow, because.strip()))
 
 

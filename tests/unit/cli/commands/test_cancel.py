@@ -38,4 +38,6 @@ def test_one_that_has_ended_is_told(cli: Cli, recorded: Recorded) -> None:
 
 def test_a_reason_is_needed(cli: Cli, recorded: Recorded) -> None:
     assert cli("cancel", "0-x", "--because", " ", broker=recorded.broker).code == 2
+    long = cli("cancel", "0-x", "--because", "x" * 2_001, broker=recorded.broker)
+    assert (long.code, "at most 2000 characters" in long.err) == (2, True)
     assert cli("cancel", "0-x", broker=recorded.broker).code == 2
