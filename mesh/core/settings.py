@@ -14,8 +14,8 @@ EVENT_WINDOW_MS = 3_600_000
 """A record with the `ce-id` of a task that ended at most so long ago, in log time, is answered from
 what was done. No setting: what counts must not depend on one."""
 MIN_LEASE_MS = 1_500
-"""Of a capability: a holder acts only while the end is further off than two brokers' clocks may
-differ (`clock_skew_ms`), so a lease of less than about three such differences is lost as it runs."""
+"""Of a capability: a holder acts only while its lease's end is further off than two brokers' clocks
+may differ (`clock_skew_ms`), so that less than three such differences cannot be held."""
 MAX_STEPS = 10_000
 """Steps of one task: a replay stays under a second, and an endless loop ends."""
 MAX_ANCESTORS = 64

@@ -90,7 +90,7 @@ def test_agents_are_checked_at_once(fields: dict[str, Any], words: str) -> None:
         ({"budget": {"usd": 0.5}}, "budget.usd"),
         ({"timeout": "soon"}, "timeout"),
         ({"lease": 0}, "lease"),
-        ({"lease": "1.4s"}, "a lease of 1400 ms cannot be held"),
+        ({"lease": "1400ms"}, "a lease of 1400 ms cannot be held"),
         ({"max_attempts": 0}, "max_attempts must be above 0"),
         ({"on_mismatch": "ignore"}, "on_mismatch: must be park or restart"),
         ({"on_mismatch": "restart", "effect": "irreversible"}, "would do it twice"),
