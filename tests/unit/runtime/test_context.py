@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from mesh.core import calls as c
 from mesh.core.ids import child_id
 from mesh.core.settings import MAX_BODY_BYTES, MAX_REASON
 from mesh.core.values import Acceptance, Amount, Body, Mode, Status
 from mesh.errors import (
-    MeshError,
     TaskExpired,
     TaskFailed,
     TaskRejected,
@@ -22,60 +19,8 @@ from mesh.errors import (
 from mesh.runtime.agent import Agent
 from mesh.runtime.artifacts import Artifact, MemoryArtifacts
 from mesh.runtime.context import Context
+from tests.unit.runtime.contexts import Number, Word, Work, begun, core_for, count, raised
 from tests.unit.runtime.fake_core import START_MS, TASK, FakeCore
-
-
-class Word(BaseModel):
-    text: str
-
-
-class Number(BaseModel):
-    value: int
-
-
-Work = Callable[[Context], Awaitable[object]]
-
-other = Agent("other", owner="team")
-
-
-@other.capability("other.count", mode="auction", budget={"usd": "0.10"})
-async def count(ctx: Context, word: Word) -> Number:
-    return Number(value=len(word.text))
-
-
-def core_for(work: Work, tools: tuple[str, ...] = ("*",), **options: Any) -> FakeCore:
-    agent = Agent("tester", owner="team", calls=["*"], tools=tools)
-
-    @agent.capability("test.it")
-    async def handler(ctx: Context, word: Word) -> Word:
-        return Word(text=str(await work(ctx)))
-
-    return FakeCore(agent, handler, Word(text="go"), **options)
-
-
-async def begun(work: Work, **options: Any) -> FakeCore:
-    core = core_for(work, **options)
-    core.start()
-    await core.settle()
-    return core
-
-
-async def raised(work: Work, **options: Any) -> MeshError:
-    """Return the mesh's own exception that the handler got."""
-    found: list[MeshError] = []
-
-    async def watched(ctx: Context) -> object:
-        try:
-            return await work(ctx)
-        except MeshError as problem:
-            found.append(problem)
-            raise
-
-    core = await begun(watched, **options)
-    assert core.finished is not None
-    assert core.calls == {}
-    return found[0]
-
 
 # --- reading -------------------------------------------------------------------------------------
 

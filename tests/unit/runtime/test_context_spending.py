@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
@@ -13,72 +12,18 @@ from mesh.core.settings import MAX_BODY_BYTES
 from mesh.core.values import Amount, Effect, Status, StepKind
 from mesh.errors import (
     BudgetExceeded,
-    MeshError,
     ScopeError,
     TaskExpired,
     TaskFailed,
     UsageError,
 )
-from mesh.runtime.agent import Agent
 from mesh.runtime.artifacts import MemoryArtifacts
 from mesh.runtime.bodies import hash_arguments
 from mesh.runtime.capability import Capability
 from mesh.runtime.context import Context
 from mesh.runtime.tools import Priced, ToolFailed, tool
+from tests.unit.runtime.contexts import Number, Word, begun, count, raised
 from tests.unit.runtime.fake_core import FakeCore
-
-
-class Word(BaseModel):
-    text: str
-
-
-class Number(BaseModel):
-    value: int
-
-
-Work = Callable[[Context], Awaitable[object]]
-
-other = Agent("other", owner="team")
-
-
-@other.capability("other.count", mode="auction", budget={"usd": "0.10"})
-async def count(ctx: Context, word: Word) -> Number:
-    return Number(value=len(word.text))
-
-
-def core_for(work: Work, tools: tuple[str, ...] = ("*",), **options: Any) -> FakeCore:
-    agent = Agent("tester", owner="team", calls=["*"], tools=tools)
-
-    @agent.capability("test.it")
-    async def handler(ctx: Context, word: Word) -> Word:
-        return Word(text=str(await work(ctx)))
-
-    return FakeCore(agent, handler, Word(text="go"), **options)
-
-
-async def begun(work: Work, **options: Any) -> FakeCore:
-    core = core_for(work, **options)
-    core.start()
-    await core.settle()
-    return core
-
-
-async def raised(work: Work, **options: Any) -> MeshError:
-    """Return the mesh's own exception that the handler got."""
-    found: list[MeshError] = []
-
-    async def watched(ctx: Context) -> object:
-        try:
-            return await work(ctx)
-        except MeshError as problem:
-            found.append(problem)
-            raise
-
-    core = await begun(watched, **options)
-    assert core.finished is not None
-    assert core.calls == {}
-    return found[0]
-
 
 # --- tools and models ----------------------------------------------------------------------------
 
