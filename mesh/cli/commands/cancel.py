@@ -8,7 +8,6 @@ import typer
 
 from mesh.cli.failures import CommandError, Exit, timed_out
 from mesh.cli.options import Session, command
-from mesh.core.settings import MAX_REASON
 from mesh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ def cancel(
     Its workers stop, what was spent stays spent, and the log says who wanted it and why. Waits for
     the end, for at most --timeout. Exit code 6 if it had ended otherwise by then.
     """
+    from mesh.core.settings import MAX_REASON
+
     if not because.strip():
         raise UsageError("--because: say why; it stands in the log")
     if len(because.strip()) > MAX_REASON:
