@@ -44,6 +44,7 @@ SETTINGS = Settings(
     clock_skew_ms=100,
     retry_pause_ms=20,
     repeat_ms=300,
+    bids_wait_ms=500,  # all who are asked answer; on a loaded machine not within 50 ms
 )
 """Short leases, for there is one broker and nobody is slow on purpose unless a test says so."""
 LEASE = "1500ms"
