@@ -83,9 +83,9 @@ class Worker(Journal):
         key = (award.task, position)
         if key in self._seen:
             return desk.refuse(envelope, "the award is known already")
-        held = self.jobs.get(award.task)
-        if held is not None and held.award > position:
-            return desk.refuse(envelope, "a later award is held")
+        known = desk.ledger(award.workflow).tasks.get(award.task)
+        if known is not None and known.lease is not None and known.lease.position > position:
+            return desk.refuse(envelope, "a later award is known")
         self._remember(key, None)
         desk.hold(award.workflow)
         desk.headers.setdefault(award.workflow, award.header)
@@ -97,9 +97,8 @@ class Worker(Journal):
             )
             return None
         ledger = desk.ledger(award.workflow)
-        stale = ledger.tasks.get(award.task)
-        if stale is not None:
-            ledger.forget(stale)
+        if known is not None:
+            ledger.forget(known)
         ledger.learn(award.opened)
         if award.awarded is not None:
             ledger.learn(award.awarded)

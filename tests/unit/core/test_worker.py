@@ -158,9 +158,22 @@ def test_an_earlier_award_that_comes_late_changes_nothing() -> None:
     fleet.let_go()
     assert ann.works[task].epoch == 2
     assert not ann.heard(c.Stop)
-    assert ann.refusals == ["a later award is held"]
+    assert ann.refusals == ["a later award is known"]
     ann.finish(task)
     assert not fleet.void()
+
+
+def test_nor_does_it_where_the_later_one_was_lost_meanwhile() -> None:
+    fleet, (boss, ann) = boss_and("ann")
+    fleet.hold(m.Award, ann, times=1)
+    task = boss.delegate(boss.submit())
+    fleet.wait(DIED_MS)
+    below = ann.delegate(task, capability=PART)
+    ann.node.worker.lose(ann.node.worker.jobs[task])
+    fleet.let_go()
+    assert ann.works[task].epoch == 2
+    assert below in ann.node.desk.ledger(task).tasks
+    assert ann.refusals == ["a later award is known"]
 
 
 def test_an_award_that_takes_the_place_of_another_needs_no_slot_of_its_own() -> None:
