@@ -204,8 +204,10 @@ class Ledger(Book):
         record is kept; where that is the one that was here, it is noted in `unmerged`.
         """
         self.log_time_ms = max(self.log_time_ms, read.log_time_ms)
-        end = read.ended.get(workflow)
-        root = self.tasks.get(workflow)
+        end, known = read.ended.get(workflow), self.ended.get(workflow)
+        root, opened = self.tasks.get(workflow), read.tasks.get(workflow)
+        if known and root is None and (opened is None or opened.offset < known.offset):
+            return  # it has ended since it was read
         if end is not None:
             self.ended.setdefault(workflow, end)
             if root is not None:

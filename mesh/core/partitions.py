@@ -160,7 +160,7 @@ class Partitions(Roots):
 
     def _recover(self, tenure: Tenure, read: Ledger, ledger: Ledger) -> None:  # noqa: C901  # one case for each way a workflow is met
         """Go on with every open root task of the partition, and answer those that ended."""
-        header = tenure.given.header or BEGINNING
+        header, ended = tenure.given.header or BEGINNING, dict(read.ended)
         for task in read.tasks.values():
             opened = task.opened
             if opened.parent or opened.source != tenure.source:
@@ -170,17 +170,21 @@ class Partitions(Roots):
             known = self.desk.headers.get(workflow, header)
             self.desk.headers[workflow] = earliest([known, header])
             ledger.merge(read, workflow, self.desk.works)
+            self._ask(workflow, opened.reply_topic, opened.correlation_id)
+            self._requests.pop(workflow, None)  # it is open, whatever became of the report
+            if workflow not in ledger.tasks:
+                ended[workflow] = ledger.ended[workflow]  # since it was read
+                self.desk.release(workflow)
+                continue
             tenure.open[workflow] = header
             tenure.recovered = max(tenure.recovered, opened.offset)
             if opened.event_id:
                 tenure.repeatable[workflow] = header
-            self._ask(workflow, opened.reply_topic, opened.correlation_id)
-            self._requests.pop(workflow, None)  # it is open, whatever became of the report
             if workflow in tenure.given.opened:
                 self._noted.add(workflow)
             else:
                 self._note_later(tenure, workflow)
-        for workflow, end in read.ended.items():
+        for workflow, end in ended.items():
             ledger.ended[workflow] = end
             if end.source == tenure.source:
                 tenure.recovered = max(tenure.recovered, end.record)

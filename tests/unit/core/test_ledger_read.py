@@ -73,6 +73,15 @@ def test_what_a_node_works_on_is_newer_than_what_it_reads(log: Scribe) -> None:
     assert here.tasks[ROOT].epoch == 2, "unless the log says that its award is over"
 
 
+def test_a_task_that_has_ended_here_does_not_come_back_from_an_earlier_read(log: Scribe) -> None:
+    earlier = read(log)
+    log.write(log.finished())
+    here = read(log)
+    here.merge(earlier, ROOT, works_on_nothing)
+    assert here.ended[ROOT].status is Status.COMPLETED
+    assert not here.tasks
+
+
 def test_a_child_that_has_ended_here_does_not_come_back_from_an_earlier_read(log: Scribe) -> None:
     log.open_child(award=terms(BOB))
     earlier = read(log)

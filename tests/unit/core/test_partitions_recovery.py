@@ -7,6 +7,7 @@ from mesh.core import facts as f
 from mesh.core import inputs as i
 from mesh.core.settings import EVENT_WINDOW_MS
 from mesh.core.tasks import Header
+from mesh.core.values import Status
 from tests.unit.core.fleet import (
     MORE_ROOTS,
     PART,
@@ -37,6 +38,22 @@ def test_a_successor_goes_on_with_every_open_task() -> None:
     new.finish(task)
     (reply,) = new.said(e.Reply)
     assert reply.correlation_id == "7"
+
+
+def test_what_ends_while_the_log_is_read_after_a_retaking_is_answered() -> None:
+    fleet, (boss,) = boss_and()
+    task = boss.submit(reply_topic="r", correlation_id="7")
+    boss.stall()
+    fleet.wait(7_000)  # the supervision is over, the award is not
+    fleet.hold(i.LogRead, boss)
+    boss.flow()
+    boss.finish(task)
+    assert fleet.end(task).status is Status.COMPLETED
+    assert not boss.said(e.Reply)
+    fleet.let_go()
+    (reply,) = boss.said(e.Reply)
+    assert reply.correlation_id == "7"
+    assert not boss.node.partitions.tenures[ROOTS].open
 
 
 def test_a_successor_answers_for_what_has_ended() -> None:
