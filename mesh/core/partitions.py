@@ -158,7 +158,7 @@ class Partitions(Roots):
         if self.tenures.get(tenure.source) is tenure and tenure.state == state:
             self._take(tenure)
 
-    def _recover(self, tenure: Tenure, read: Ledger, ledger: Ledger) -> None:  # noqa: C901  # one case for each way a workflow is met
+    def _recover(self, tenure: Tenure, read: Ledger, ledger: Ledger) -> None:
         """Go on with every open root task of the partition, and answer those that ended."""
         header, ended = tenure.given.header or BEGINNING, dict(read.ended)
         for task in read.tasks.values():
@@ -184,6 +184,18 @@ class Partitions(Roots):
                 self._noted.add(workflow)
             else:
                 self._note_later(tenure, workflow)
+        self._recover_ended(tenure, ended, header)
+        for workflow in tenure.given.opened - read.tasks.keys() - read.ended.keys():
+            # it ended so long ago that the log has forgotten it
+            self.desk.step.messages.append(DropOpen(tenure.source, workflow))
+        for workflow in list(tenure.open):
+            self.supervisor.settle(workflow)
+            for task in ledger.open_tasks(workflow):
+                read_now = task.opened.task not in ledger.unmerged
+                self.supervisor.adopt(task, read=read_now)
+
+    def _recover_ended(self, tenure: Tenure, ended: dict[str, End], header: Header) -> None:
+        ledger = self.desk.ledger_of(self.desk.home(tenure.source))
         for workflow, end in ended.items():
             ledger.ended[workflow] = end
             if end.source == tenure.source:
@@ -194,14 +206,6 @@ class Partitions(Roots):
             self._ended(tenure, workflow, end, header)
             if noted:
                 self.desk.step.messages.append(DropOpen(tenure.source, workflow))
-        for workflow in tenure.given.opened - read.tasks.keys() - read.ended.keys():
-            # it ended so long ago that the log has forgotten it
-            self.desk.step.messages.append(DropOpen(tenure.source, workflow))
-        for workflow in list(tenure.open):
-            self.supervisor.settle(workflow)
-            for task in ledger.open_tasks(workflow):
-                read_now = task.opened.task not in ledger.unmerged
-                self.supervisor.adopt(task, read=read_now)
 
     def revoked(self, given: PartitionRevoked) -> None:
         """Give a partition up: in order, or with nothing written because it is lost."""
