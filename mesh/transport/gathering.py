@@ -16,9 +16,7 @@ number"). With two batches under way the first may be refused while its partitio
 second lands, and then the retry of the first counts as a duplicate: acknowledged without an offset,
 and in no log. Seen in one of six runs that appended to a topic just created. A broker forgets a
 producer that was idle (`producer.id.expiration.ms`, a day), so after `FORGET_S` it is introduced
-again. Appends whose partition the key decides are introduced as if they all went to one: what
-follows the first may still meet a partition that does not know us (one of 170 runs that appended
-ten to a topic just created; the report says that it may be lost).
+again. So an append must have its partition before it comes here (`mesh.transport.placing`).
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ class Placed(Protocol):
 
     @property
     def place(self) -> Place:
-        """Where it is to go; partition -1 where the key decides."""
+        """Where it is to go."""
 
 
 Record = TypeVar("Record", bound=Placed)

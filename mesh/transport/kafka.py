@@ -57,7 +57,7 @@ class KafkaLog:
             embedded=embedded,
         )
         self._limits = limits or Limits()
-        self._producer = KafkaProducer(self._address) if writes else None
+        self._producer = KafkaProducer(self._address, self._partitions) if writes else None
         # Weak: a reader that was closed is nobody's any more, one that runs is its thread's.
         self._readers: weakref.WeakSet[KafkaTail | KafkaGroup] = weakref.WeakSet()
         self._is_open = False
@@ -90,12 +90,13 @@ class KafkaLog:
         if not self._is_open:
             return
         self._is_open = False
-        # The listeners may still append what gives their authority up; so the producer is last.
+        # The listeners may still append what gives their authority up; so the producer is closed
+        # after them, and the lookup after it: it tells where what names no partition belongs.
         await asyncio.gather(*(reader.close() for reader in tuple(self._readers)))
-        await asyncio.gather(self._scans.close(), self._lookup.close())
         self._readers.clear()
         if self._producer is not None:
             await self._producer.close(timeout_s)
+        await asyncio.gather(self._scans.close(), self._lookup.close())
         self._pulse.stop()
 
     def append(
@@ -173,6 +174,9 @@ class KafkaLog:
         """Return low and high watermark by partition; empty when there is no such topic."""
         self._require_open()
         return await self._lookup.ends(topic)
+
+    async def _partitions(self, topic: str) -> Sequence[int]:
+        return await self._lookup.partitions(topic)
 
     def _require_open(self) -> None:
         if not self._is_open:

@@ -15,7 +15,9 @@ A revocation waits for the loop, for a bounded time:
 4. The listener returned, or the time is over: what was committed for them is sent, then the
    partitions are given up. The broker sees both in this order, on one connection.
 
-After an event whose time ran out the listener hears `lost` instead.
+After an event whose time ran out the listener hears `lost` instead. So it does of a revocation
+while the loop is blocked, or soon after the process stood still: it may have been replaced
+meanwhile, and librdkafka, which has not heard of it, gives up as if all were still its own.
 """
 
 from __future__ import annotations
@@ -47,12 +49,15 @@ from mesh.transport.kafka_settings import (
     Address,
     Limits,
 )
-from mesh.transport.pulse import Pulse
+from mesh.transport.pulse import Pulse, Standstill
 from mesh.transport.worker import Worker
 
 COMMIT_S = 0.1  # between commits: a lost one costs repeats that folds ignore, each costs a request
 PAUSED_POLL_S = 0.02  # while something is paused, `resume` should not wait for a long poll
 COMMITTED_S = 4.0  # for one question about committed offsets
+DOUBT_S = (
+    10.0  # after a standstill: two heartbeats of a group's member (5 s is the brokers' default)
+)
 LEAVE_S = 10.0  # for revocation and leaving, beyond the limit for the listener
 
 
@@ -122,6 +127,7 @@ class KafkaGroup:
         self._gone: set[Place] = set()
         self._commit_due = 0.0
         self._rejoin = False
+        self._standstill = Standstill(limits.stall_s, DOUBT_S)
         self._worker = Worker(loop, f"mesh-group-{group}", self._run, self._broken)
         self._worker.start()
 
@@ -166,6 +172,7 @@ class KafkaGroup:
         try:
             self._subscribe(consumer)
             while not self._stopping:
+                self._standstill.turn()
                 if self._pulse.stalled():
                     self._sit_out(consumer)
                 self._serve(consumer)
@@ -297,12 +304,13 @@ class KafkaGroup:
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         places = self._owned.intersection(_places(partitions))
+        if self._standstill.doubtful() or self._pulse.stalled():
+            self._on_lost(consumer, partitions)
+            return
         if places:
-            deadline = time.monotonic() + self._limits.revoke_s
             returned = threading.Event()
             event = GroupEvent(kind="revoked", places=dict.fromkeys(places), done=returned.set)
-            heard = self._handover.send(event) and not self._pulse.stalled()
-            if not heard or not returned.wait(max(0.0, deadline - time.monotonic())):
+            if not self._handover.send(event) or not returned.wait(self._limits.revoke_s):
                 event.expired = True
             self._send_commits(consumer)
         self._let_go(consumer, partitions, places)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
@@ -31,6 +31,7 @@ from mesh.transport.kafka_errors import (
 )
 from mesh.transport.kafka_settings import POLL_S, Address
 from mesh.transport.pending import Pending
+from mesh.transport.placing import Placing
 from mesh.transport.worker import Worker
 
 NOT_OPEN = "the log is not open"
@@ -52,6 +53,10 @@ class _Record(NamedTuple):
     report: Callable[[Report], None] | None
     size: int
 
+    def put(self, place: Place) -> _Record:
+        """Return the same append with its partition."""
+        return self._replace(place=place)
+
 
 # The record, its time where we stamped it, and what librdkafka reports. Not a named tuple, whose
 # construction is dear: there is one for each append.
@@ -61,8 +66,11 @@ _Delivered = tuple[_Record, int, KafkaError | None, Message]
 class KafkaProducer:
     """Appends and their reports."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(
+        self, address: Address, partitions: Callable[[str], Awaitable[Sequence[int]]]
+    ) -> None:
         self._address = address
+        self._placing = Placing(partitions, address.bootstrap, self._hold, self._drop)
         self._log = ClientLog()
         self._producer: Producer | None = None
         self._pending = Pending()
@@ -112,7 +120,15 @@ class KafkaProducer:
             raise TransportError(NOT_OPEN)
         size = (len(key) if key else 0) + (len(value) if value else 0)
         self._pending.begin(place.topic, size)
-        may_leave = self._gathering.hold(_Record(place, key, value, headers, report, size))
+        record = _Record(place, key, value, headers, report, size)
+        if place.partition == NOWHERE:
+            self._placing.place(record)
+        else:
+            self._hold(record)
+
+    def _hold(self, record: _Record) -> None:
+        """Let a record wait for the moment at which it leaves."""
+        may_leave = self._gathering.hold(record)
         if may_leave and self._leaving is None:
             if self._gathering.flying:
                 self._leaving = self._loop.call_later(self._gathering.hold_s(), self._leave)
@@ -226,23 +242,31 @@ class KafkaProducer:
         )
 
     def _give_up(self, record: _Record, why: str) -> None:
-        now_ms = int(time.time() * MILLISECONDS)
-        self._finish(record, Report(*record.place, NOWHERE, now_ms, why))
+        self._finish(record, _unknown(record, why))
+
+    def _drop(self, record: _Record, why: str) -> None:
+        """Report a record that never got a partition."""
+        self._tell(record, _unknown(record, why))
 
     def _finish(self, record: _Record, report: Report) -> None:
         gathering, acknowledged = self._gathering, report.error is None
         free = gathering.back(record.place, self._loop.time(), acknowledged=acknowledged)
-        self._pending.end(record.size)
         # All are back, or those of the partition for which the timer let something wait on.
         if gathering.waiting() and (not gathering.flying or (free and self._leaving is None)):
             if self._leaving is not None:
                 self._leaving.cancel()
             self._leaving = self._loop.call_soon(self._leave)
+        self._tell(record, report)
+
+    def _tell(self, record: _Record, report: Report) -> None:
+        self._pending.end(record.size)
         if record.report is not None:
             record.report(report)
 
     def _purge(self, why: str) -> None:
         """Let everything that is pending be reported, now and without an outcome."""
+        for record in self._placing.abandon():
+            self._loop.call_soon(self._drop, record, why)
         for record in self._gathering.abandon():
             self._loop.call_soon(self._give_up, record, why)
         if self._producer is not None:
@@ -276,6 +300,10 @@ class KafkaProducer:
         if self._last_error is None:
             return Unreachable(f"{doing}: no producer id within {limit_s:g} s; is it a broker?")
         return translate(self._last_error, doing=doing)
+
+
+def _unknown(record: _Record, why: str) -> Report:
+    return Report(*record.place, NOWHERE, int(time.time() * MILLISECONDS), why)
 
 
 def _connect(producer: Producer) -> None:

@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -56,12 +56,15 @@ class Member:
     async def hears(self, **expected: object) -> dict[str, object]:
         """Return the next line that has these values; lines before it are passed over."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(SOON_S):
-            while line := await self.process.stdout.readline():
-                said: dict[str, object] = json.loads(line)
-                if expected.items() <= said.items():
-                    return said
-        raise AssertionError(f"it ended before it said {expected}")
+        passed: list[object] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SOON_S):
+                while line := await self.process.stdout.readline():
+                    said: dict[str, object] = json.loads(line)
+                    if expected.items() <= said.items():
+                        return said
+                    passed.append(said)
+        raise AssertionError(f"it never said {expected}, but {passed}")
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from mesh.ports import Commit, Place
 from mesh.transport import kafka_group
 from mesh.transport.kafka_group import Commits, KafkaGroup
 from mesh.transport.kafka_settings import Address, Limits
-from mesh.transport.pulse import Pulse
+from mesh.transport.pulse import Pulse, Standstill
 
 P, Q = Place("t", 0), Place("t", 1)
 
@@ -166,4 +166,46 @@ async def test_nothing_is_skipped_that_came_after_a_partition_was_given_again(
         while len(offsets) < 3:
             offsets += [record.offset for record in await group.take()]
     assert offsets == [0, 1, 2]
+    await group.close()
+
+
+# --- a process that stood still
+
+
+class WokenConsumer(FencedConsumer):
+    """A client that, after a standstill of its process, gives up in peace what it lost long ago."""
+
+    def poll(self, _: float) -> FakeMessage | None:
+        self.polls += 1
+        if self.polls == 1:
+            self._on["on_assign"](self, [TopicPartition(*P)])
+        if self.polls == 2:
+            self._on["on_revoke"](self, [TopicPartition(*P)])
+        return None
+
+
+class Noting(Silent):
+    """A listener that notes how a partition went."""
+
+    def __init__(self) -> None:
+        self.went: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def revoked(self, places: Sequence[Place]) -> None:
+        self.went.set_result("revoked")
+
+    async def lost(self, places: Sequence[Place]) -> None:
+        self.went.set_result("lost")
+
+
+@pytest.mark.parametrize(("doubtful", "heard"), [(False, "revoked"), (True, "lost")])
+async def test_a_revocation_after_a_standstill_is_a_loss(
+    address: Address, monkeypatch: pytest.MonkeyPatch, doubtful: bool, heard: str
+) -> None:
+    monkeypatch.setattr(kafka_group, "Consumer", WokenConsumer)
+    monkeypatch.setattr(Standstill, "doubtful", lambda _: doubtful)
+    pulse = Pulse(asyncio.get_running_loop(), 60.0)
+    listener = Noting()
+    group = KafkaGroup(address, ["t"], "g", listener, pulse, Limits())
+    async with asyncio.timeout(5):
+        assert await listener.went == heard
     await group.close()

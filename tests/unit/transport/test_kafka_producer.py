@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from mesh.ports import Place, Report
 from mesh.transport.embedded import EmbeddedBroker
@@ -10,6 +11,10 @@ from mesh.transport.kafka_settings import Address
 PRODUCE = 0
 DUPLICATE_SEQUENCE_NUMBER = 46
 RECORD_LIST_TOO_LARGE = 18
+
+
+async def no_lookup(topic: str) -> Sequence[int]:
+    raise AssertionError(topic)
 
 
 async def appended(producer: KafkaProducer, topic: str, count: int) -> list[Report]:
@@ -24,7 +29,7 @@ async def test_an_acknowledgement_without_a_place_is_none(
     cluster: EmbeddedBroker, address: Address, topic: str
 ) -> None:
     """librdkafka calls it success when a broker says that it had the record already."""
-    producer = KafkaProducer(address)
+    producer = KafkaProducer(address, no_lookup)
     await producer.open(5)
     cluster.push_errors(PRODUCE, [DUPLICATE_SEQUENCE_NUMBER])
     [report] = await appended(producer, topic, 1)
@@ -37,7 +42,7 @@ async def test_an_acknowledgement_without_a_place_is_none(
 async def test_what_a_broker_refuses_is_reported_and_the_rest_goes_on(
     cluster: EmbeddedBroker, address: Address, topic: str
 ) -> None:
-    producer = KafkaProducer(address)
+    producer = KafkaProducer(address, no_lookup)
     await producer.open(5)
     cluster.push_errors(PRODUCE, [RECORD_LIST_TOO_LARGE])
     reports = await appended(producer, topic, 3)
@@ -48,7 +53,7 @@ async def test_what_a_broker_refuses_is_reported_and_the_rest_goes_on(
 
 
 async def test_what_librdkafka_itself_refuses_is_reported(address: Address, topic: str) -> None:
-    producer = KafkaProducer(address)
+    producer = KafkaProducer(address, no_lookup)
     await producer.open(5)
     await appended(producer, topic, 1)
     reports: list[Report] = []
@@ -64,7 +69,7 @@ async def test_what_librdkafka_itself_refuses_is_reported(address: Address, topi
 async def test_closing_reports_everything(
     cluster: EmbeddedBroker, address: Address, topic: str
 ) -> None:
-    producer = KafkaProducer(address)
+    producer = KafkaProducer(address, no_lookup)
     await producer.open(5)
     await appended(producer, topic, 1)
     cluster.set_down()
