@@ -15,7 +15,7 @@ from mesh.core.calls import Perform, Probe, Refuse, Resolve, Review, Start, Stop
 from mesh.core.facts import Fact
 from mesh.core.messages import Envelope
 from mesh.core.tasks import Header
-from mesh.core.values import Inbox, TaskPartition
+from mesh.core.values import Ancestor, Inbox, TaskPartition
 
 HandlerEffect = Start | Resolve | Perform | Probe | Review | Refuse | Stop
 
@@ -89,13 +89,34 @@ class Reply(NamedTuple):
     result_hash: bytes = b""
 
 
+class Position(NamedTuple):
+    """Where an event stands: in `audit`, `changes`, `state` or another stream of the mesh."""
+
+    stream: str
+    partition: int
+    offset: int
+
+
 class Incident(NamedTuple):
-    """Put a finding on `M.incidents`."""
+    """Put a finding on `M.incidents`.
+
+    What a detector found is stored whole: `measure` says what was counted, `seen` how much of it,
+    `limit` how much is allowed; `chain` is what led to `task`, root first and the task itself last;
+    `evidence` are the events that prove it. `id` is derived from what it is about, so that it is
+    the same in every replay; "" for a finding that is told each time.
+    """
 
     kind: str
     workflow: str
     task: str
     text: str
+    id: str = ""
+    detector: str = ""
+    measure: str = ""
+    seen: int = 0
+    limit: int = 0
+    chain: tuple[Ancestor, ...] = ()
+    evidence: tuple[Position, ...] = ()
 
 
 class Refusal(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mesh.core import registry, tasks, values
+from mesh.core import effects, registry, tasks, values
 
 
 class WireRecord(NamedTuple):
@@ -39,6 +39,7 @@ NESTED: Mapping[str, type] = {
     "KafkaHeader": KafkaHeader,
     "Mode": values.Mode,
     "Offer": values.Offer,
+    "Position": effects.Position,
     "Record": WireRecord,
     "StepKind": values.StepKind,
     "Supervision": tasks.Supervision,

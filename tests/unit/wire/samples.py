@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mesh.core import facts as f
 from mesh.core import messages as m
 from mesh.core import registry, values
-from mesh.core.effects import Incident
+from mesh.core.effects import Incident, Position
 from mesh.core.tasks import Header, Supervision
 from mesh.wire import entries, facts, messages, requests
 from mesh.wire.canonical import body_of
@@ -132,7 +132,19 @@ ENTRIES: tuple[entries.Entry, ...] = (
     CARD,
     PRESENCE,
     entries.OpenWorkflow(SOURCE, "3-0a", HEADER),
-    Incident("parked", "3-0a", "3-0b", "a person must look"),
+    Incident(
+        kind="loop",
+        workflow="3-0a",
+        task="3-0b",
+        text="risk.screen came back",
+        id="5f2a",
+        detector="loop",
+        measure="returns of one input in its own ancestry",
+        seen=2,
+        limit=1,
+        chain=OPENED.ancestors,
+        evidence=(Position("audit", 3, 41), Position("audit", 3, 44)),
+    ),
     DEAD,
 )
 REQUEST = requests.TaskRequest(input=INPUT, goal="buy bolts", budget=AMOUNT, mode=values.Mode.NAMED)
