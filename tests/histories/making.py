@@ -88,60 +88,81 @@ def entry_calls(draw: st.DrawFn, fact: Fact, fresh: Hashable) -> Call:
     return draw(st.sampled_from(kinds))
 
 
-Ask = Callable[[Fact, Call], tuple[Fact, Answer]]
-Calls = Callable[[Fact, Hashable], st.SearchStrategy[Call]]
-KINDS: dict[str, tuple[Ask, Calls]] = {
-    "register": (ask_register, register_calls),
-    "entry": (ask_entry, entry_calls),
+def over_register(fact: Fact, fresh: Hashable) -> Call:
+    """A change of what is current, which it names."""
+    return CompareAndSet(expected=fact.value, value=fresh)
+
+
+def over_entry(fact: Fact, fresh: Hashable) -> Call:
+    """A change of what is current, which it names."""
+    return Write(value=fresh, expected_version=fact.version)
+
+
+class Kind(NamedTuple):
+    """How histories of one kind of object are made."""
+
+    ask: Callable[[Fact, Call], tuple[Fact, Answer]]
+    calls: Callable[[Fact, Hashable], st.SearchStrategy[Call]]
+    over: Callable[[Fact, Hashable], Call]
+
+
+KINDS = {
+    "register": Kind(ask_register, register_calls, over_register),
+    "entry": Kind(ask_entry, entry_calls, over_entry),
 }
+OUTCOMES = st.sampled_from((Outcome.OK,) * 5 + (Outcome.UNKNOWN,) * 2 + (Outcome.FAILED,))
+MOST = 14
 
 
 @st.composite
 def made(
-    draw: st.DrawFn,
-    kind: str,
-    *,
-    most: int = 14,
-    values: Sequence[Hashable] | None = None,
+    draw: st.DrawFn, kind: str, *, change: bool = False, values: Sequence[Hashable] = ()
 ) -> list[Happened]:
     """Draw a history that was made in turn; its intervals overlap, some answers never came.
 
     Args:
         draw: Given by hypothesis.
         kind: One of `KINDS`.
-        most: How many operations there are at most.
+        change: Whether at least one change is `acknowledged`.
         values: What is written; unless given, each value is written once only.
     """
-    ask, calls = KINDS[kind]
+    count = draw(st.integers(int(change), MOST))
+    sure = draw(st.integers(0, count - 1)) if change else None
     fact = Fact(None, 0)
     history = []
-    for number in range(draw(st.integers(0, most))):
-        fresh = f"v{number}" if values is None else draw(st.sampled_from(values))
-        call = draw(calls(fact, fresh))
-        outcome = draw(
-            st.sampled_from((Outcome.OK,) * 5 + (Outcome.UNKNOWN,) * 2 + (Outcome.FAILED,))
-        )
-        before = fact
-        happens = outcome is Outcome.OK or (outcome is Outcome.UNKNOWN and draw(st.booleans()))
-        answer: Answer | None = None
-        if happens:
-            fact, answer = ask(fact, call)
-        invoked, ended = draw(intervals(number * STEP))
-        answered: int | None = ended
-        if outcome is Outcome.UNKNOWN:
-            # Its client may give up at any time, also before the operation takes effect.
-            answered = draw(st.sampled_from((None, ended, invoked + 1)))
-        operation = Operation(
-            key=KEY,
-            client=f"c{number}",
-            call=call,
-            outcome=outcome,
-            invoked=invoked,
-            answered=answered,
-            answer=answer if outcome is Outcome.OK else None,
-        )
+    for number in range(count):
+        fresh = draw(st.sampled_from(values)) if values else f"v{number}"
+        if number == sure:
+            call, outcome = KINDS[kind].over(fact, fresh), Outcome.OK
+        else:
+            call, outcome = draw(KINDS[kind].calls(fact, fresh)), draw(OUTCOMES)
+        before, answer = fact, None
+        if outcome is Outcome.OK or (outcome is Outcome.UNKNOWN and draw(st.booleans())):
+            fact, answer = KINDS[kind].ask(fact, call)
+        operation = draw(seen(number, call, outcome, answer))
         history.append(Happened(operation=operation, before=before))
     return history
+
+
+@st.composite
+def seen(
+    draw: st.DrawFn, number: int, call: Call, outcome: Outcome, answer: Answer | None
+) -> Operation:
+    """Draw what the client saw of an operation."""
+    invoked, ended = draw(intervals(number * STEP))
+    answered: int | None = ended
+    if outcome is Outcome.UNKNOWN:
+        # Its client may give up at any time, also before the operation takes effect.
+        answered = draw(st.sampled_from((None, ended, invoked + 1)))
+    return Operation(
+        key=KEY,
+        client=f"c{number}",
+        call=call,
+        outcome=outcome,
+        invoked=invoked,
+        answered=answered,
+        answer=answer if outcome is Outcome.OK else None,
+    )
 
 
 def intervals(at: int) -> st.SearchStrategy[tuple[int, int]]:

@@ -126,6 +126,14 @@ def test_every_line_is_in_the_file_when_the_method_returns(tmp_path: Path) -> No
     record.close()
 
 
+def test_no_recording_is_written_over(tmp_path: Path) -> None:
+    with recorder(tmp_path) as record:
+        record.invoked("c", "k", Read())
+        with pytest.raises(FileExistsError):
+            recorder(tmp_path)
+    assert len(read_directory(tmp_path)) == 1
+
+
 def test_an_operation_ends_once(tmp_path: Path) -> None:
     with recorder(tmp_path) as record:
         number = record.invoked("c", "k", Read())
