@@ -21,7 +21,7 @@ from mesh.core.ids import audit_partition, audit_partition_of
 from mesh.core.ledger import Ledger
 from mesh.core.registry import Card, Directory
 from mesh.core.settings import Settings
-from mesh.core.tasks import Header
+from mesh.core.tasks import Header, TaskState
 from mesh.core.values import Holder, Inbox, TaskPartition
 
 MARK_MS: Final = 1_000
@@ -80,6 +80,7 @@ class Desk:
         self.draining = False
         self.refusals = 0
         self.works: Callable[[str, int], bool] = lambda _task, _award: False
+        self.wake: Callable[[str], None] = lambda _workflow: None
         self._held: dict[str, int] = {}
         self._homes: dict[str, Ledger] = {}
         self._ledgers: dict[int, Ledger] = {}
@@ -94,8 +95,15 @@ class Desk:
     # --- what is known --------------------------------------------------------------------------
 
     def ledger(self, workflow: str) -> Ledger:
-        """Return what is known of the audit partition in which a workflow or task lives."""
-        return self._homes.get(workflow) or self.ledger_of(audit_partition_of(workflow))
+        """Return what is known of the audit partition in which a workflow or task lives.
+
+        Who is about to look at a workflow that sleeps has it unpacked by this.
+        """
+        home = self._homes.get(workflow)
+        if home is None:
+            self.wake(workflow)
+            home = self.ledger_of(audit_partition_of(workflow))
+        return home
 
     def ledger_of(self, partition: int) -> Ledger:
         """Return what is known of an audit partition."""
@@ -131,9 +139,10 @@ class Desk:
 
     def hold(self, workflow: str) -> None:
         """Keep what is known of a workflow until as many `release`s."""
+        home = self.ledger(workflow)
         held = self._held[workflow] = self._held.get(workflow, 0) + 1
         if held == 1:
-            self._homes[workflow] = self.ledger(workflow)
+            self._homes[workflow] = home
 
     def release(self, workflow: str) -> None:
         """Undo one `hold`; with the last one the workflow is forgotten."""
@@ -144,6 +153,25 @@ class Desk:
         del self._held[workflow], self._homes[workflow]
         self.headers.pop(workflow, None)
         self.ledger(workflow).forget_workflow(workflow)
+
+    def held_by(self, workflow: str) -> int:
+        """Return how many `release`s of a workflow are due."""
+        return self._held.get(workflow, 0)
+
+    def put_away(self, workflow: str) -> Header:
+        """Forget a workflow until it is brought back, and return where to read it."""
+        ledger = self._homes.pop(workflow)
+        del self._held[workflow]
+        ledger.forget_workflow(workflow)
+        return self.headers.pop(workflow)
+
+    def bring_back(self, task: TaskState, header: Header, held: int) -> None:
+        """Know a workflow of one task again, as it was put away."""
+        workflow = task.opened.workflow
+        ledger = self._homes[workflow] = self.ledger_of(audit_partition_of(workflow))
+        self._held[workflow] = held
+        self.headers[workflow] = header
+        ledger.put(task)
 
     # --- appends --------------------------------------------------------------------------------
 

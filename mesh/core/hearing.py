@@ -75,7 +75,7 @@ class Hearing(Watches):
         self, envelope: m.Envelope, task_id: str, award: int
     ) -> tuple[Watch | None, TaskState | None]:
         """Find what a worker's message is about; None and a refusal if it is not current here."""
-        watch, task = self.watches.get(task_id), self._task(task_id)
+        task, watch = self._task(task_id), self.watches.get(task_id)
         lease = task.lease if task is not None else None
         if watch is None or lease is None:
             self.desk.refuse(envelope, "the task is not supervised here")

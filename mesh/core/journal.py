@@ -29,6 +29,8 @@ from mesh.core.values import (
 )
 from mesh.errors import BudgetExceeded, IllegalMove, JournalMismatch, ScopeError
 
+ASLEEP_MS: Final = 1_000
+"""A sleep is looked at so often: its timer does not outlast its job by more."""
 ONE_CALL: Final = Amount(tool_calls=1)
 """Each call of a tool or a model is one of `tool_calls`."""
 
@@ -282,7 +284,7 @@ class Journal(Jobs):
     def _wake(self, task: str, award: int, name: str, step: StepState) -> None:
         """Finish a sleep when its time has come, else look again then.
 
-        The timer may outlast the job by hours: it holds no more than it must.
+        A job that is suspended meanwhile would be outlasted by its timers for hours.
         """
         job, place = self.jobs.get(task), place_of(name)
         if job is None or job.award != award:
@@ -291,6 +293,7 @@ class Journal(Jobs):
             return
         if self.desk.log_now(job.workflow) < step.until_ms:
             at_ms = self.desk.local_time(job.workflow, step.until_ms)
+            at_ms = min(at_ms, self.desk.now_ms + ASLEEP_MS)
             self.desk.at(at_ms, self._wake, task, award, name, step)
             return
         call = job.calls[place]

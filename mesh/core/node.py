@@ -146,7 +146,7 @@ class Node:
     def _cancel(self, envelope: m.Envelope, cancel: m.Cancel) -> None:
         if cancel.award >= 0:
             self.worker.cancel(envelope, cancel)
-        elif cancel.task in self.supervisor.watches:
+        elif self.supervisor.supervises(cancel.task):
             self.supervisor.cancel(cancel.task, cancel.because, cancel.person)
         else:
             self.desk.refuse(envelope, "the task is not supervised here")

@@ -38,6 +38,8 @@ COMMIT_MS: Final = 500
 KEPT_ENDS: Final = 10_000
 """Ended root tasks without an event id that are remembered: their records come again only after a
 partition moved, and then those that came last."""
+PACKED_AT_ONCE: Final = 1_000
+"""Of what a recovery finds asleep so much is packed at once, in some 50 ms, the rest bit by bit."""
 FORGET_LATER_MS: Final = 60_000
 """An event is remembered here for longer than by the log: what the log has forgotten may be run."""
 
@@ -188,11 +190,14 @@ class Partitions(Roots):
         for workflow in tenure.given.opened - read.tasks.keys() - read.ended.keys():
             # it ended so long ago that the log has forgotten it
             self.desk.step.messages.append(DropOpen(tenure.source, workflow))
-        for workflow in list(tenure.open):
+        for number, workflow in enumerate(list(tenure.open)):
             self.supervisor.settle(workflow)
             for task in ledger.open_tasks(workflow):
                 read_now = task.opened.task not in ledger.unmerged
                 self.supervisor.adopt(task, read=read_now)
+            if number < PACKED_AT_ONCE:
+                self.supervisor.pack(workflow)
+        tenure.given = tenure.given._replace(opened=frozenset())  # all of it was looked at
 
     def _recover_ended(self, tenure: Tenure, ended: dict[str, End], header: Header) -> None:
         ledger = self.desk.ledger_of(self.desk.home(tenure.source))
@@ -233,11 +238,12 @@ class Partitions(Roots):
         if lease is not None and lease.holder == self.desk.me:
             lease.held = False
         for workflow in list(tenure.open):
-            self.supervisor.source_lost(workflow)
             self._noted.discard(workflow)
             self._suspended.discard(workflow)
             self._askers.pop(workflow, None)
-            self.desk.release(workflow)
+            if not self.supervisor.forget_asleep(workflow):
+                self.supervisor.source_lost(workflow)
+                self.desk.release(workflow)
         tenure.open.clear()
 
     def _lose(self, tenure: Tenure) -> None:

@@ -319,6 +319,8 @@ class Supervisor(Hearing):
         for child in list(self.desk.ledger(watch.workflow).children(task)):
             if child.opened.task not in self.watches:
                 self.adopt(child)
+        if not task.opened.parent and all(wait.kind == "sleep" for wait in waits):
+            self._tired[watch.task] = None
 
     def _is_over(self, watch: Watch, task: TaskState, wait: Wait) -> bool:
         """Tell whether what a suspended task waits for has happened."""
@@ -477,7 +479,7 @@ class Supervisor(Hearing):
 
     def reviewed(self, task_id: str, award: int, refusal: str) -> None:
         """Accept or refuse a completed result, as the parent's check said."""
-        watch, task = self.watches.get(task_id), self._task(task_id)
+        task, watch = self._task(task_id), self.watches.get(task_id)
         if watch is None or task is None or task.phase is not Phase.REVIEW:
             return
         if task.lease is None or task.lease.position != award:

@@ -1,7 +1,8 @@
 """The watches of a supervisor: what it has in hand about each task, and when to look again.
 
 A watch is `busy` while an append or a read about its task is under way. `Watches` appends and reads
-for `mesh.core.supervisor`, brings the answers back, and tells of a task's end.
+for `mesh.core.supervisor`, brings the answers back, and tells of a task's end. What sleeps it packs
+(`mesh.core.asleep`).
 """
 
 from __future__ import annotations
@@ -11,15 +12,22 @@ from typing import Final, NamedTuple, TypedDict
 
 from mesh.core import facts as f
 from mesh.core.allocation import Allocation, Choice
+from mesh.core.asleep import Asleep
 from mesh.core.desk import Desk, Then
 from mesh.core.ids import audit_partition_of
 from mesh.core.jobs import Job
-from mesh.core.tasks import TaskState
+from mesh.core.tasks import Header, Phase, TaskState
 from mesh.core.values import Holder, Mode, Terms
 from mesh.core.worker import Worker
 
 SWEEP_MS: Final = 100
 """How often what is due is looked at: fine enough beside leases of seconds, and cheap."""
+NAP_MS: Final = 1_000
+"""Who sleeps for less is not packed: packing and unpacking take some 0.1 ms."""
+PACKED_AT_ONCE: Final = 200
+"""In one sweep: the loop is not held for longer than some 15 ms."""
+TENURE_AND_WATCH: Final = 2
+"""Who holds a root task that nobody is busy with."""
 FAR: Final = 2**62
 NOT_ASKED: Final = (-1, -1)
 """Instead of the award that is checked, and the award of who checks it."""
@@ -95,6 +103,14 @@ class Watch:
         return f"Watch({self.task} {' '.join(flags)} due={self.due_ms})"
 
 
+class Sleeper(NamedTuple):
+    """All that is known of a workflow that sleeps."""
+
+    watch: Watch
+    task: TaskState
+    header: Header
+
+
 class Roots:
     """Hears of root tasks; `mesh.core.partitions` is the one that does something about it."""
 
@@ -122,6 +138,13 @@ class Watches(ABC):
         self.worker: Worker
         self.roots = Roots()
         self._sweeping = False
+        self._tired: dict[str, None] = {}
+        self._asleep: Asleep[Sleeper] = Asleep()
+        desk.wake = self._wake
+
+    def supervises(self, task_id: str) -> bool:
+        """Tell whether a task is watched here."""
+        return task_id in self.watches or task_id in self._asleep
 
     def _watch(self, opened: f.TaskOpened) -> Watch:
         watch = self.watches[opened.task] = Watch(opened)
@@ -181,11 +204,45 @@ class Watches(ABC):
     def _sweep(self) -> None:
         self._sweeping = False
         now = self.desk.now_ms
+        for workflow in self._asleep.due(now):
+            self._wake(workflow)
         for watch in [watch for watch in self.watches.values() if watch.due_ms <= now]:
             self.look(watch.task)
-        if self.watches and not self._sweeping:
+        for task_id in list(self._tired)[:PACKED_AT_ONCE]:
+            self.pack(task_id)
+        if (self.watches or self._asleep) and not self._sweeping:
             self._sweeping = True
             self.desk.at(now + SWEEP_MS, self._sweep)
+
+    def pack(self, task_id: str) -> None:
+        """Pack a root task that sleeps, if nothing else is known of its workflow or under way."""
+        if task_id not in self._tired:
+            return
+        del self._tired[task_id]
+        watch, task = self.watches.get(task_id), self._task(task_id)
+        if watch is None or task is None or task.phase is not Phase.SUSPENDED:
+            return
+        workflow, desk = watch.workflow, self.desk
+        alone = len(desk.ledger(workflow).open_tasks(workflow)) == 1
+        under_way = watch.busy or watch.asking or desk.held_by(workflow) != TENURE_AND_WATCH
+        if alone and not under_way and watch.due_ms >= desk.now_ms + NAP_MS:
+            del self.watches[task_id]
+            self._wants_no_more(watch)
+            sleeper = Sleeper(watch, task, desk.put_away(workflow))
+            self._asleep.pack(workflow, watch.due_ms, sleeper)
+
+    def forget_asleep(self, workflow: str) -> bool:
+        """Forget a workflow if it is packed, and tell whether it was: then nobody else holds it."""
+        return self._asleep.drop(workflow)
+
+    def _wake(self, workflow: str) -> None:
+        """Unpack a workflow, if it is packed; it is looked at with the next sweep."""
+        if workflow not in self._asleep:
+            return
+        watch, task, header = self._asleep.unpack(workflow)
+        self.desk.bring_back(task, header, TENURE_AND_WATCH)
+        self.watches[watch.task] = watch
+        self._look_at(watch, self.desk.now_ms)
 
     def _read(self, watch: Watch) -> None:
         """Read the log before anything is claimed."""

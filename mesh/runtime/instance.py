@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from functools import partial
 
 from mesh.core import calls as c
@@ -30,6 +31,7 @@ from mesh.runtime.agent import Agent
 from mesh.runtime.artifacts import Artifacts
 from mesh.runtime.capability import Decline
 from mesh.runtime.clock import Clock, Timer
+from mesh.runtime.collecting import give_back
 from mesh.runtime.handlers import Runner
 from mesh.runtime.intake import Intake
 from mesh.runtime.outside import Outside
@@ -42,6 +44,11 @@ PRESENCE_MS = 15_000
 """A quiet instance says that it is there so often; three missed are taken for its absence."""
 LOAD_MS = 1_000
 """A change of load is told at most so often: it is a hint, and the whole fleet reads it."""
+RECOVERIES = 1
+"""Task partitions that are read at a time: what is open of one is held in memory as a whole, until
+what sleeps of it is packed, and reading more at once is hardly quicker."""
+BULKY = 256
+"""Who has recovered so many open tasks gives back the memory that it took to read them."""
 RELEASE_S = 2.0
 """A release that is not acknowledged by then is left to the lease's end."""
 SWEEP_MS = 1_000
@@ -106,6 +113,8 @@ class Instance:  # an `intake.Owner`
         self._timer: tuple[int, Timer] | None = None
         self._reports: dict[int, asyncio.Future[None]] = {}
         self._reads: set[asyncio.Task[None]] = set()
+        self._recoveries = asyncio.Semaphore(RECOVERIES)
+        self._bulky = False
         self._pending_opens = 0
         self._commits: dict[TaskPartition, e.CommitOffset] = {}
         self._tasks: Intake | None = None
@@ -258,13 +267,18 @@ class Instance:  # an `intake.Owner`
         self.give(i.Appended(token, record))
 
     async def _read(self, read: e.Read) -> None:
-        topic = topics.audit(self._mesh)
         try:
-            ledger = await patiently(self._log, lambda: read_ledger(self._log, topic, read))
+            await patiently(self._log, partial(self._read_once, read))
         except TransportError as error:
             self._failed(error)
-            return
-        self.give(i.LogRead(read.token, ledger))
+
+    async def _read_once(self, read: e.Read) -> None:
+        """Read, if the broker answers; who has to ask again does not keep others waiting."""
+        recovers = read.source is not None
+        async with self._recoveries if recovers else nullcontext():
+            ledger = await read_ledger(self._log, topics.audit(self._mesh), read)
+            self._bulky = self._bulky or (recovers and len(ledger.tasks) >= BULKY)
+            self.give(i.LogRead(read.token, ledger))
 
     def _message(self, effect: e.MessageEffect) -> None:
         match effect:
@@ -374,6 +388,9 @@ class Instance:  # an `intake.Owner`
         """Look at what waits long, and tell of a changed load or of being there."""
         now = self._clock.now_ms()
         self._runner.sweep(now)
+        if self._bulky and not self._reads:
+            self._bulky = False
+            give_back()
         changed = self._told is not None and self._told.load != self.node.load
         if now - self._presence_ms >= (LOAD_MS if changed else PRESENCE_MS):
             self.tell_presence()

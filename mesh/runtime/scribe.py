@@ -17,8 +17,9 @@ from mesh.wire import topics
 from mesh.wire.facts import FIRST, encode_chained
 from mesh.wire.headers import event_source, fact_headers, fact_key
 
-KEPT = 4_096
-"""Values remembered for messages: more than are under way between a report and its message."""
+KEPT = 512
+"""Values remembered for messages: more than are under way between a report and its message. What
+is not remembered is encoded again, so this bounds work, and a longer memory costs megabytes."""
 
 
 class Scribe:

@@ -28,7 +28,7 @@ UNKNOWN_TOPIC_MS = 3_000  # then an append to it fails; a topic just created is 
 PREFETCH_RECORDS = 10_000  # in librdkafka, per consumer; its default of 100,000 is 64 MiB
 PREFETCH_KIB = 8 * 1024
 # Of scans there are several at a time, and a process keeps the memory that they once took.
-SCAN_RECORDS_MAX = 2_000
+SCAN_RECORDS_MAX = 500  # with their headers a megabyte
 SCAN_PREFETCH_KIB = 1024
 
 # --- how long a poll or a fetch waits

@@ -19,6 +19,7 @@ import mesh.core.recall
 import mesh.testing.programs
 import mesh.testing.world
 from mesh.core import facts as f
+from mesh.core.asleep import Asleep
 from mesh.core.budget import ZERO, add, subtract
 from mesh.core.calls import Perform
 from mesh.core.desk import UNKNOWN, Desk
@@ -392,6 +393,16 @@ def spending_is_free() -> list[Patch]:
             return "" if "above what is free" in reason else reason
 
     return [(Journal, "_affordable", affordable), *of_nodes(Blind)]
+
+
+@mutant
+def what_sleeps_oversleeps() -> list[Patch]:
+    """A workflow that is packed is looked at by nobody when its time has come."""
+
+    def due(_: Asleep[Any], __: int) -> list[str]:
+        return []
+
+    return [(Asleep, "due", due)]
 
 
 @contextmanager

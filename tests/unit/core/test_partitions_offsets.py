@@ -142,7 +142,7 @@ def test_a_successor_finds_everything_from_a_header_on() -> None:
     fleet.wait(TAKEN_OVER_MS)
     assert new.submit(event_id="e") == "", "it ended under this event id"
     assert fleet.task(slow).phase == "suspended"
-    assert slow in new.node.supervisor.watches
+    assert new.node.supervisor.supervises(slow)
 
 
 def test_the_committed_header_leads_to_the_ends_that_may_be_asked_for_again() -> None:

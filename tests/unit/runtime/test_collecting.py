@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 import weakref
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
-from mesh.runtime.collecting import YOUNG, settle
+from mesh.runtime.collecting import YOUNG, give_back, settle
 
 FRESH = 700
 
@@ -58,3 +61,18 @@ def test_a_knot_that_is_left_behind_later_is_still_found() -> None:
     gc.collect()
 
     assert gone() is None
+
+
+def test_freed_memory_is_given_back_where_that_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    libraries = [SimpleNamespace(malloc_trim=asked.append), SimpleNamespace()]
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: libraries.pop(0))
+    monkeypatch.setattr(sys, "platform", "linux")
+
+    give_back()
+    give_back()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    give_back()
+
+    assert asked == [0]
+    assert libraries == []

@@ -9,10 +9,12 @@ from pydantic import BaseModel
 
 from mesh.core import inputs as i
 from mesh.core import messages as m
-from mesh.core.effects import Step
+from mesh.core.desk import BEGINNING
+from mesh.core.effects import Read, Step
+from mesh.core.ledger import Ledger
 from mesh.core.values import Holder, Inbox
 from mesh.errors import TransportError
-from mesh.ports import Place
+from mesh.ports import Log, Place
 from mesh.runtime import instance as instance_module
 from mesh.runtime.agent import Agent
 from mesh.runtime.context import Context
@@ -98,6 +100,56 @@ async def test_presence_is_told_when_the_load_changed_and_else_as_a_heartbeat() 
         await mesh.advance("31s")
         assert len(told()) == before + 2
         assert repr(instance).startswith("Instance(tester.1/1 Node(")
+
+
+def recoveries(instance: Instance) -> list[Read]:
+    node = instance.node
+    return [
+        Read(-1, node.desk.home(source), BEGINNING, -1, frozenset(), source)
+        for source in node.partitions.tenures
+    ]
+
+
+async def test_after_a_large_recovery_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[bool] = []
+    monkeypatch.setattr(instance_module, "give_back", lambda: given_back.append(True))
+    async with running() as (mesh, instance):
+        began = await mesh.begin(wait, Word(text="x"))
+        for bulky, times in ((2, 0), (1, 1)):
+            monkeypatch.setattr(instance_module, "BULKY", bulky)
+            for recovery in recoveries(instance):
+                await instance._read(recovery)
+            await mesh.advance("3s")
+            assert len(given_back) == times
+        for recovery in recoveries(instance):
+            await instance._read(
+                recovery._replace(source=None, workflows=frozenset({began.workflow}))
+            )
+        await mesh.advance("3s")
+        assert len(given_back) == 1
+        await mesh.finish(began)
+
+
+async def test_one_recovery_is_read_at_a_time_and_other_reads_do_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running() as (_, instance):
+        gate, begun = asyncio.Event(), list[int]()
+
+        async def read_ledger(_: Log, __: str, read: Read) -> Ledger:
+            begun.append(read.token)
+            await gate.wait()
+            return Ledger()
+
+        monkeypatch.setattr(instance_module, "read_ledger", read_ledger)
+        recovery = recoveries(instance)[0]
+        asked = (recovery, recovery._replace(token=-2), recovery._replace(token=-3, source=None))
+        reads = [asyncio.create_task(instance._read(read)) for read in asked]
+        await asyncio.sleep(0)
+        assert begun == [-1, -3]
+        gate.set()
+        await asyncio.gather(*reads)
+        assert begun == [-1, -3, -2]
 
 
 async def test_a_closed_instance_takes_nothing_more() -> None:
