@@ -14,8 +14,14 @@ Everything the mesh raises on purpose descends from `MeshError`::
     │   ├── TaskRejected       the worker's side refused the input
     │   ├── TaskExpired        the deadline passed first
     │   └── TaskCancelled      somebody cancelled it
+    ├── StateError             shared state did not do what was asked
+    │   ├── Conflict           somebody else's change came first; this one is not in force
+    │   │   └── Contested      both serve the same objective: a person settles it
+    │   ├── WriteRefused       no rule allows the change, or its value cannot be merged
+    │   └── ValueMismatch      an entry's value is not of the type that it is read as
     ├── JournalMismatch        the handler's code no longer fits the journal of its task
     ├── WireError              bytes that are not a valid record of this protocol
+    │   └── NewerSchema        a newer release wrote them; whoever cannot do without them stops
     ├── TransportError         the broker could not be used
     │   ├── Unreachable        no broker answers there, or it timed out
     │   ├── NotPermitted       the broker refused us
@@ -93,6 +99,51 @@ class TaskCancelled(TaskError):
     """Somebody cancelled it."""
 
 
+class StateError(MeshError):
+    """Shared state did not do what was asked; `key` is the entry that stands in the way.
+
+    `version`, `value`, `agent` and `task` are what it is now and who wrote it for what: version 0
+    for none. The value is plain JSON, None for a deleted one and where it is too large to be told:
+    read it again. `versions` has those of all the keys of the change.
+    """
+
+    def __init__(  # noqa: PLR0913  # what is known of an entry, as it is told
+        self,
+        reason: str,
+        *,
+        key: str = "",
+        version: int = 0,
+        value: object = None,
+        agent: str = "",
+        task: str = "",
+        versions: dict[str, int] | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.key = key
+        self.version = version
+        self.value = value
+        self.agent = agent
+        self.task = task
+        self.versions = dict(versions or {})
+
+
+class Conflict(StateError):
+    """Somebody else's change came first, so that this one is not in force."""
+
+
+class Contested(Conflict):
+    """It and another serve the same objective: the other's value stands until a person decides."""
+
+
+class WriteRefused(StateError):
+    """No rule allows the change, or its value cannot be merged."""
+
+
+class ValueMismatch(StateError):
+    """An entry's value is not of the type that it is read as."""
+
+
 class JournalMismatch(MeshError):
     """The handler's code no longer fits the journal of its task."""
 
@@ -105,6 +156,10 @@ class JournalMismatch(MeshError):
 
 class WireError(MeshError):
     """Bytes that are not a valid record of this protocol."""
+
+
+class NewerSchema(WireError):
+    """A newer release wrote them; whoever cannot do without them stops."""
 
 
 class TransportError(MeshError):

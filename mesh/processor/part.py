@@ -1,0 +1,73 @@
+"""One partition of shared state in the hands of its owner: the view, and what is on its way.
+
+The log of entries, `M.state`, is also watched for what others append to it: a worker that was
+replaced and writes on. Every offset of it is accounted for, as our own or as somebody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from mesh.core.shared import Change, Judgement, View
+
+
+class Span(NamedTuple):
+    """Offsets of `M.state` from `first` up to but not including `end`."""
+
+    first: int
+    end: int
+
+
+class Due:
+    """Mutable: what follows a record of `M.changes` once its `left` appends are acknowledged."""
+
+    __slots__ = ("change", "judgement", "left", "offset")
+
+    def __init__(self, offset: int, change: Change | None, judgement: Judgement | None) -> None:
+        self.offset = offset
+        self.change = change
+        self.judgement = judgement
+        self.left = 0
+
+
+class Part:
+    """Mutable: one partition; `next` is the offset of the change to be judged next.
+
+    `settled` is the offset up to which everything was judged, written, acknowledged and told.
+    """
+
+    def __init__(self, partition: int, first: int, view: View) -> None:
+        self.partition = partition
+        self.view = view
+        self.next = first
+        self.settled = first
+        self.dues: deque[Due] = deque()
+        self.ready = asyncio.Event()
+        self.gone = False
+        self.flying = 0
+        self.read = 0
+        self.end = 0
+        self.edge = 0
+        self.foreign: deque[Span] = deque()
+
+    def __repr__(self) -> str:
+        state = "gone" if self.gone else "ready" if self.ready.is_set() else "restoring"
+        return f"<Part {self.partition} {state}, next={self.next}, settled={self.settled}>"
+
+    def landed(self, offset: int) -> bool:
+        """Account for an entry of our own; tell whether somebody else's stand before it."""
+        before = offset > self.edge
+        if before:
+            self.foreign.append(Span(self.edge, offset))
+        self.edge = max(self.edge, offset + 1)
+        return before
+
+    def extends_to(self, high: int) -> bool:
+        """Account for an end that was seen with nothing on its way; tell if others moved it."""
+        if self.flying or high <= self.edge:
+            return False
+        self.foreign.append(Span(self.edge, high))
+        self.edge = high
+        return True
