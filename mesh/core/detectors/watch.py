@@ -1,0 +1,152 @@
+"""The watch over one audit partition: runs all detectors, and says each thing once.
+
+Whoever folds the partition gives every record to the ledger and then, with the verdict, to the
+watch. Both begin where the oldest open workflow began; read again from there, they find the same,
+under the same ids. What the watch keeps is plain data and grows with the open workflows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mesh.core import facts as f
+from mesh.core.detectors.depth import Depth
+from mesh.core.detectors.fan_out import FanOut
+from mesh.core.detectors.frame import Detector, Finding, Pace, Seen, Sight, agent_of, quote
+from mesh.core.detectors.limits import LimitTable
+from mesh.core.detectors.loop import Loop
+from mesh.core.detectors.no_progress import NoProgress
+from mesh.core.detectors.ping_pong import PingPong
+from mesh.core.detectors.retry_storm import RetryStorm
+from mesh.core.detectors.velocity import Velocity
+from mesh.core.ledger import OF_NO_TASK, Ledger
+from mesh.core.tasks import TaskState
+
+MAX_FINDINGS = 64
+"""Findings about one workflow: whoever has not looked after so many will not after one more."""
+MAX_FAILURES = 16
+"""Times that a detector may raise before it is set aside: it is broken, not unlucky."""
+BROKEN = "detector-failed"
+"""The kind of the incident that says that a detector raised."""
+
+
+def all_detectors() -> list[Detector]:
+    """Return one of each detector of runaway chains."""
+    return [Loop(), PingPong(), RetryStorm(), FanOut(), Depth(), Velocity(), NoProgress()]
+
+
+class _Workflow:
+    """Mutable: the open tasks of one workflow, and what was found about it.
+
+    `tasks` are the ledger's own; the ledger drops a task with the fact that ends it, and the
+    detectors are to see that fact with its task.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, TaskState] = {}
+        self.told: set[str] = set()
+
+
+class Watch:
+    """Mutable: the detectors of one audit partition, and what they have said."""
+
+    def __init__(
+        self, limits: LimitTable | None = None, detectors: Sequence[Detector] | None = None
+    ) -> None:
+        self.limits = limits or LimitTable()
+        self.detectors = list(all_detectors() if detectors is None else detectors)
+        self._pace = Pace()
+        self._workflows: dict[str, _Workflow] = {}
+        self._failures: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        names = ", ".join(own.name for own in self.detectors)
+        return f"Watch({names}; {len(self._workflows)} workflows)"
+
+    def see(self, record: f.Record, ledger: Ledger, void: str) -> list[Finding]:
+        """Take a record that `ledger` has just judged, with its verdict; return what is found.
+
+        Call it for every record, in the log's order: what does not count still moves time.
+        """
+        now_ms = self._pace.observe(record.append_ms)
+        fact = record.fact
+        if void or isinstance(fact, OF_NO_TASK):
+            return []
+        known = self._workflows.get(fact.workflow)
+        if known is None:
+            known = self._workflows[fact.workflow] = _Workflow()
+        task = known.tasks.get(fact.task) or ledger.tasks.get(fact.task)
+        found: list[Finding] = []
+        if task is not None:
+            known.tasks[fact.task] = task
+            sight = self._sight(record, fact, ledger, now_ms, task)
+            kind = type(fact)
+            for detector in [own for own in self.detectors if kind in own.kinds]:
+                found += self._ask(detector, sight, known)
+        self._tidy(fact, ledger, known)
+        return found
+
+    def _sight(
+        self,
+        record: f.Record,
+        fact: f.SupervisorFact | f.WorkerFact,
+        ledger: Ledger,
+        now_ms: int,
+        task: TaskState,
+    ) -> Sight:
+        root = self._workflows[fact.workflow].tasks.get(fact.workflow)
+        root = root or ledger.tasks.get(fact.workflow) or task
+        limits = self.limits.of(
+            agent=agent_of(task),
+            capability=task.opened.capability,
+            root=root.opened.capability,
+            workflow=fact.workflow,
+        )
+        return Sight(record, fact, ledger, now_ms, task, root, limits)
+
+    def _ask(self, detector: Detector, sight: Sight, known: _Workflow) -> list[Finding]:
+        """Return what a detector finds that was not told yet; that it raised is a finding, too."""
+        try:
+            found = list(detector.see(sight))
+        except Exception as error:  # noqa: BLE001 - one broken detector must not silence the others
+            found = [self._broken(detector, sight, error)]
+        new = []
+        for one in found:
+            if one.id not in known.told and len(known.told) < MAX_FINDINGS:
+                known.told.add(one.id)
+                new.append(one)
+        return new
+
+    def _broken(self, detector: Detector, sight: Sight, error: Exception) -> Finding:
+        """Drop what a detector that raised knows of the workflow; set it aside at the last."""
+        detector.forget(sight.opened.workflow)
+        count = self._failures.get(detector.name, 0) + 1
+        self._failures[detector.name] = count
+        aside = count >= MAX_FAILURES
+        if aside:
+            self.detectors.remove(detector)
+        kind = type(sight.fact).__name__
+        says = quote(f"{type(error).__name__}: {error}")
+        then = "it is set aside until the watch starts again" if aside else "the others go on"
+        seen = Seen(
+            thing="set aside" if aside else type(error).__name__,
+            measure="times that the detector raised",
+            seen=count,
+            limit=MAX_FAILURES,
+            evidence=[sight.record.offset],
+            text=f"The detector {detector.name} failed at a {kind} ({says}); {then}.",
+        )
+        return replace(seen.of(detector.name, sight.task), kind=BROKEN)
+
+    def _tidy(
+        self, fact: f.SupervisorFact | f.WorkerFact, ledger: Ledger, known: _Workflow
+    ) -> None:
+        """Forget what ended: a workflow with its root, a task by itself."""
+        members = ledger.members.get(fact.workflow)
+        if members is None:
+            del self._workflows[fact.workflow]
+            for detector in self.detectors:
+                detector.forget(fact.workflow)
+        elif len(known.tasks) > 2 * len(members) + 1:
+            known.tasks = {name: own for name, own in known.tasks.items() if name in members}
