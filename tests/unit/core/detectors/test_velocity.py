@@ -79,12 +79,12 @@ def test_what_is_not_limited_is_not_judged() -> None:
 
 def test_without_the_root_there_is_no_plan() -> None:
     story = begin()
-    part = story.root.asks("demo.part", 1)
+    part = story.root.asks("demo.part", 1, grant=BUDGET._replace(micro_usd=500, tokens=1, hops=1))
     watch = Watch(story.watch.limits, detectors=[Velocity()])
-    for turn in range(20):
+    for turn in range(30):
         part.calls("tool", turn, cost=10)
     root = story.ledger.tasks.pop("0-root")
-    assert [watch.see(own, story.ledger, "") for own in story.records[3:]] == [[]] * 40
+    assert [watch.see(own, story.ledger, "") for own in story.records[3:]] == [[]] * 60
     story.ledger.tasks["0-root"] = root
 
 
