@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mesh.core.facts import Record
+from mesh.core.settings import MAX_BODY_BYTES, MAX_REASON
+from mesh.core.shared import Change, Judgement, Verdict
 from mesh.core.tasks import Header
 from mesh.core.values import Amount, Ancestor, Body, Charter, Holder, Inbox
 
@@ -121,7 +124,59 @@ class Progress:
     text: str
 
 
-Content = CallForBids | Bid | Decline | Award | Adopt | Adopted | Outcome | Cancel | Progress
+class Current(NamedTuple):
+    """The current entry of one key, for a writer whose change was judged.
+
+    `version` is 0 for a key that has none. A value that would make the message too large is None;
+    the writer reads it from `M.state`.
+    """
+
+    key: str
+    version: int
+    value: bytes | None
+    agent: str
+    task: str
+    contested: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """Processor to writer: what became of the copy of your change at `offset` of `M.changes`."""
+
+    change: str
+    offset: int
+    verdict: Verdict
+    reason: str
+    versions: tuple[int, ...]
+    entries: tuple[Current, ...]
+
+
+Content = (
+    CallForBids | Bid | Decline | Award | Adopt | Adopted | Outcome | Cancel | Progress | Judged
+)
+
+
+def judged(change: Change, offset: int, judgement: Judgement) -> Judged:
+    """Return what the writer of a change is told; values are left out once they are too large."""
+    entries: list[Current] = []
+    left = MAX_BODY_BYTES
+    for write, entry in zip(change.writes, judgement.entries, strict=False):  # none if malformed
+        if entry is None:
+            entries.append(Current(write.key, 0, None, "", "", contested=False))
+            continue
+        left -= len(entry.value or b"")
+        value = entry.value if left >= 0 else None
+        entries.append(
+            Current(entry.key, entry.version, value, entry.agent, entry.task, entry.contested)
+        )
+    return Judged(
+        change=change.change,
+        offset=offset,
+        verdict=judgement.verdict,
+        reason=judgement.reason[:MAX_REASON],
+        versions=judgement.versions,
+        entries=tuple(entries),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

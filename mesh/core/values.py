@@ -110,6 +110,8 @@ class StepKind(StrEnum):
     ARTIFACT = "artifact"
     DECISION = "decision"
     SLEEP = "sleep"
+    READ = "read"
+    WRITE = "write"
 
 
 class Cause(StrEnum):

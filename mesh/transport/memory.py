@@ -25,8 +25,8 @@ from mesh.transport.memory_group import Group, MemoryMember
 from mesh.transport.memory_reader import Keep, MemoryTail
 from mesh.transport.memory_store import Partition, Topic
 from mesh.transport.offsets import missing, resolve
-from mesh.transport.partitioner import partition_of
 from mesh.transport.pending import Pending
+from mesh.wire.partitioner import partition_of
 
 WHERE = "the memory broker"
 REVOKE_S = 5.0  # as on Kafka; in the time of the event loop

@@ -16,7 +16,7 @@ from mesh.errors import TransportError, Unreachable
 from mesh.ports import Place
 from mesh.transport.kafka_settings import UNKNOWN_TOPIC_MS
 from mesh.transport.offsets import missing
-from mesh.transport.partitioner import partition_of
+from mesh.wire.partitioner import partition_of
 
 AGAIN_S = 0.1
 KNOWN_S = 300.0  # as other clients: so long a partition that was added gets nothing

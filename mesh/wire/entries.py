@@ -1,4 +1,4 @@
-"""The other values: registry, presence, `M.open`, incidents, dead letters, commit metadata."""
+"""The other values: registry, policy, presence, `M.open`, incidents, dead letters, metadata."""
 
 from __future__ import annotations
 
@@ -58,7 +58,20 @@ class DeadLetter(NamedTuple):
     value: bytes | None
 
 
-Entry = Card | Presence | OpenWorkflow | Incident | DeadLetter
+class PolicyDocument(NamedTuple):
+    """A policy as it was applied: the file's own text, so its comments say why a rule is there.
+
+    `version` is that which the text names; the largest holds.
+    """
+
+    name: str
+    version: int
+    document: str
+    person: str
+    because: str
+
+
+Entry = Card | PolicyDocument | Presence | OpenWorkflow | Incident | DeadLetter
 
 
 _Entry = TypeVar("_Entry", bound=Entry)
@@ -77,6 +90,11 @@ def encode_entry(entry: Entry) -> bytes:
 def decode_card(value: bytes | None) -> Card:
     """Return the card that a value of the registry holds; raises `WireError` for another."""
     return _decode(value, Card)
+
+
+def decode_policy(value: bytes | None) -> PolicyDocument:
+    """Return the document that a value of `M.policy` holds; raises `WireError` for another."""
+    return _decode(value, PolicyDocument)
 
 
 def decode_presence(value: bytes | None) -> Presence:
@@ -202,6 +220,6 @@ def codecs() -> Codecs:
     """Return the codecs of these kinds; nothing outside the wire and its tests needs them."""
     targets = {
         cls.__name__: Target(cls=cls, outer=(), nested=NESTED)
-        for cls in (Card, Presence, OpenWorkflow, Incident, DeadLetter)
+        for cls in (Card, PolicyDocument, Presence, OpenWorkflow, Incident, DeadLetter)
     }
     return Codecs("value", targets)

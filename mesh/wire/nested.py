@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mesh.core import effects, registry, tasks, values
+from mesh.core import effects, keys, messages, registry, shared, tasks, values
 
 
 class WireRecord(NamedTuple):
@@ -27,10 +27,12 @@ NESTED: Mapping[str, type] = {
     "Acceptance": values.Acceptance,
     "Amount": values.Amount,
     "Ancestor": values.Ancestor,
+    "Candidate": shared.Candidate,
     "CapabilityCard": registry.CapabilityCard,
     "CardState": registry.CardState,
     "Cause": values.Cause,
     "Charter": values.Charter,
+    "Current": messages.Current,
     "Effect": values.Effect,
     "Handler": registry.Handler,
     "Header": tasks.Header,
@@ -39,12 +41,18 @@ NESTED: Mapping[str, type] = {
     "KafkaHeader": KafkaHeader,
     "Mode": values.Mode,
     "Offer": values.Offer,
+    "Past": shared.Past,
     "Position": effects.Position,
     "Record": WireRecord,
+    "Resolution": keys.Resolution,
+    "Rule": keys.Rule,
+    "Rules": keys.Rules,
     "StepKind": values.StepKind,
     "Supervision": tasks.Supervision,
     "TaskPartition": values.TaskPartition,
     "Terms": values.Terms,
+    "Verdict": shared.Verdict,
     "Wait": values.Wait,
     "WorkOutcome": values.Outcome,
+    "Write": shared.Write,
 }

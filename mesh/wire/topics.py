@@ -39,11 +39,14 @@ class Kind(StrEnum):
     """What a topic is for: the second segment of its name."""
 
     REGISTRY = "registry"
+    POLICY = "policy"
     PRESENCE = "presence"
     TASKS = "tasks"
     INBOX = "inbox"
     AUDIT = "audit"
     OPEN = "open"
+    CHANGES = "changes"
+    STATE = "state"
     INCIDENTS = "incidents"
     REPLIES = "replies"
     DEAD_LETTERS = "dead-letters"
@@ -87,11 +90,18 @@ class Partitions:
     """Never changes: a workflow's id says in which one it lives. `M.open` has as many."""
     replies: int = 4
     """Of each submitter's topic."""
+    state: int = 4
+    """Of shared state, where it decides how many processors share the work, so it never changes."""
 
 
 def registry(mesh: str) -> str:
     """Name the topic of the agents' cards."""
     return _name(mesh, Kind.REGISTRY)
+
+
+def policy(mesh: str) -> str:
+    """Name the topic of the policy documents."""
+    return _name(mesh, Kind.POLICY)
 
 
 def presence(mesh: str) -> str:
@@ -122,6 +132,16 @@ def audit(mesh: str) -> str:
 def open_workflows(mesh: str) -> str:
     """Name the topic of the workflows that go on."""
     return _name(mesh, Kind.OPEN)
+
+
+def changes(mesh: str) -> str:
+    """Name the topic of the proposed changes to shared state."""
+    return _name(mesh, Kind.CHANGES)
+
+
+def state(mesh: str) -> str:
+    """Name the topic of the entries of shared state."""
+    return _name(mesh, Kind.STATE)
 
 
 def incidents(mesh: str) -> str:
@@ -236,6 +256,13 @@ def table(partitions: Partitions, settings: Settings) -> tuple[Row, ...]:
     kept = settings.retention_ms
     return (
         Row(Kind.REGISTRY, "agent", 1, False, _compacted("an agent has one card, its latest")),
+        Row(
+            Kind.POLICY,
+            "name",
+            1,
+            False,
+            _compacted("a document has one entry, as it was applied last"),
+        ),
         Row(Kind.PRESENCE, "instance", 1, False, _presence()),
         Row(
             Kind.TASKS,
@@ -264,6 +291,20 @@ def table(partitions: Partitions, settings: Settings) -> tuple[Row, ...]:
             partitions.audit,
             True,
             _compacted("a workflow has one entry, until its tombstone"),
+        ),
+        Row(
+            Kind.CHANGES,
+            "state key; the partition is that of the part before the last `/`",
+            partitions.state,
+            True,
+            _deleted(kept, "what was proposed, and so the history of every key"),
+        ),
+        Row(
+            Kind.STATE,
+            "state key; partitioned like the changes",
+            partitions.state,
+            True,
+            _compacted("a key has one entry, its latest"),
         ),
         Row(
             Kind.INCIDENTS,

@@ -11,7 +11,7 @@ import pytest
 
 from mesh.ports import Place, TopicPlan
 from mesh.transport.broker_jars import find_installation
-from mesh.transport.partitioner import murmur2, partition_of
+from mesh.wire.partitioner import murmur2, partition_of
 from tests.integration.conftest import real_site
 from tests.outside.clients import run
 

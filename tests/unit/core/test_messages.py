@@ -24,5 +24,5 @@ def test_a_message_is_frozen(kind: type) -> None:
 
 
 def test_every_message_says_what_task_it_is_about() -> None:
-    for kind in get_args(m.Content):
+    for kind in set(get_args(m.Content)) - {m.Judged}:  # that is about a change
         assert "task" in {field.name for field in fields(kind)}

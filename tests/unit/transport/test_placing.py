@@ -9,7 +9,7 @@ import pytest
 from mesh.errors import NotPermitted, TransportError, Unreachable
 from mesh.ports import Place
 from mesh.transport import placing
-from mesh.transport.partitioner import partition_of
+from mesh.wire.partitioner import partition_of
 from mesh.transport.placing import Placing
 
 

@@ -11,11 +11,11 @@ from typing import Any, get_args
 from hypothesis import strategies as st
 
 from mesh.core import facts as f
+from mesh.core import keys, registry, shared, values
 from mesh.core import messages as m
-from mesh.core import registry, values
 from mesh.core.effects import Incident, Position
 from mesh.core.tasks import Header, Supervision
-from mesh.wire import entries, facts, messages, requests
+from mesh.wire import entries, facts, messages, requests, state
 from mesh.wire.canonical import body_of
 from mesh.wire.codec import Codec
 from mesh.wire.nested import NESTED, KafkaHeader
@@ -130,6 +130,7 @@ DEAD = entries.DeadLetter(
 )
 ENTRIES: tuple[entries.Entry, ...] = (
     CARD,
+    entries.PolicyDocument("mesh", 2, "version = 2  # cautious", "eve", "the board said so"),
     PRESENCE,
     entries.OpenWorkflow(SOURCE, "3-0a", HEADER),
     Incident(
@@ -163,6 +164,53 @@ OUTCOME = m.Outcome(
     record=f.Record(44, 1_763_700_000_900, 2, FINISHED),
 )
 ADOPT = m.Adopt(workflow="3-0a", task="3-0b", award=42)
+CHANGE = shared.Change(
+    change="5f2a",
+    by=HOLDER,
+    agent="sourcing-eu",
+    scope=("suppliers/",),
+    workflow="3-0a",
+    task="3-0b",
+    step="0.1",
+    writes=(
+        shared.Write("suppliers/acme", 3, b'{"risk":"low"}'),
+        shared.Write("suppliers/x", 0, None),
+    ),
+    objective="risk",
+    because="two sources agree",
+    inbox=INBOX,
+)
+RULES = keys.Rules(2, ("risk", "cost"), (keys.Rule("suppliers/", keys.Resolution.MERGE, "union"),))
+PROPOSALS: tuple[shared.Proposal, ...] = (
+    CHANGE,
+    shared.Settlement(
+        change="5f2b", key="suppliers/acme", expected=4, value=b"1", person="eve", because="I asked"
+    ),
+    shared.RulesAdopted(rules=RULES, person="eve", because="the board said so"),
+)
+ENTRY = shared.Entry(
+    key="suppliers/acme",
+    version=4,
+    value=b'{"risk":"low"}',
+    agent="sourcing-eu",
+    writer="sourcing-eu@host-1",
+    workflow="3-0a",
+    task="3-0b",
+    step="0.1",
+    objective="risk",
+    because="two sources agree",
+    source=17,
+    append_ms=1_763_700_000_000,
+    candidates=(shared.Candidate(None, "5f2c", "sourcing-us", "3-0d", "risk", "it is gone"),),
+    recent=(shared.Past(4, "5f2a", shared.Verdict.CONTESTED, "risk"),),
+)
+KEPT: tuple[shared.Entry | shared.RulesEntry, ...] = (
+    ENTRY,
+    shared.RulesEntry(rules=RULES, person="eve", because="the board said so", source=3),
+)
+JUDGED = m.judged(
+    CHANGE, 17, shared.Judgement(shared.Verdict.CONTESTED, "both serve risk", (ENTRY, None), (4, 0))
+)
 
 
 def envelope(content: m.Content) -> m.Envelope:
@@ -172,7 +220,13 @@ def envelope(content: m.Content) -> m.Envelope:
 
 def codecs() -> list[Codec]:
     """Return the codec of every kind that this release writes."""
-    groups = (facts.codecs(), messages.codecs(), entries.codecs(), requests.codecs())
+    groups = (
+        facts.codecs(),
+        messages.codecs(),
+        entries.codecs(),
+        requests.codecs(),
+        state.codecs(),
+    )
     return [codec for group in groups for codec in group]
 
 
@@ -289,8 +343,10 @@ def encoded() -> tuple[bytes, ...]:
         facts.encode_fact(fact, 7, bytes(range(32)))
         for fact in (OPENED, AWARDED, FINISHED, RENEWED, LEASES)
     ]
-    written += [messages.encode_envelope(envelope(own)) for own in (AWARD, OUTCOME, ADOPT)]
+    written += [messages.encode_envelope(envelope(own)) for own in (AWARD, OUTCOME, ADOPT, JUDGED)]
     written += map(entries.encode_entry, ENTRIES)
+    written += map(state.encode_proposal, PROPOSALS)
+    written += map(state.encode_kept, KEPT)
     return (*written, requests.encode_request(REQUEST))
 
 

@@ -16,6 +16,7 @@ from tests.unit.wire.samples import CARD, ENTRIES, HEADER, PRESENCE, SUPERVISION
 
 DECODERS: tuple[Callable[[bytes | None], e.Entry], ...] = (
     e.decode_card,
+    e.decode_policy,
     e.decode_presence,
     e.decode_open,
     e.decode_incident,

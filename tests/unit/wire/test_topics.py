@@ -12,6 +12,7 @@ from mesh.wire.topics import Kind, Partitions, Topic, parse, plans, table
 
 NAMES = {
     topics.registry("demo"): Topic("demo", Kind.REGISTRY, ""),
+    topics.policy("demo"): Topic("demo", Kind.POLICY, ""),
     topics.presence("demo"): Topic("demo", Kind.PRESENCE, ""),
     topics.tasks("demo", "procurement.review"): Topic("demo", Kind.TASKS, "procurement.review"),
     topics.inbox("demo", "sourcing-eu"): Topic("demo", Kind.INBOX, "sourcing-eu"),
@@ -32,6 +33,7 @@ def test_a_name_is_taken_apart(name: str, topic: Topic) -> None:
 def test_names_are_those_of_the_design() -> None:
     assert list(NAMES) == [
         "demo.registry",
+        "demo.policy",
         "demo.presence",
         "demo.tasks.procurement.review",
         "demo.inbox.sourcing-eu",
@@ -147,8 +149,9 @@ def test_time_is_the_broker_s_and_size_is_limited_everywhere(kind: Kind) -> None
 
 def test_what_counts_partitions_never_changes() -> None:
     fixed = {kind for kind, row in ROWS.items() if row.fixed}
-    assert fixed == {Kind.AUDIT, Kind.OPEN}
+    assert fixed == {Kind.AUDIT, Kind.OPEN, Kind.CHANGES, Kind.STATE}
     assert ROWS[Kind.AUDIT].partitions == ROWS[Kind.OPEN].partitions
+    assert ROWS[Kind.CHANGES].partitions == ROWS[Kind.STATE].partitions
 
 
 def test_plans_name_every_topic() -> None:
@@ -163,12 +166,15 @@ def test_plans_name_every_topic() -> None:
     counts = {plan.name: plan.partitions for plan in made}
     assert counts == {
         "demo.registry": 1,
+        "demo.policy": 1,
         "demo.presence": 1,
         "demo.tasks.procurement.review": 2,
         "demo.tasks.risk.screen": 2,
         "demo.inbox.risk": 16,
         "demo.audit": 3,
         "demo.open": 3,
+        "demo.changes": 4,
+        "demo.state": 4,
         "demo.incidents": 1,
         "demo.replies.me": 4,
         "demo.dead-letters": 1,

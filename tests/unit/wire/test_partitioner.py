@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.transport.partitioner import murmur2, partition_of
+from mesh.wire.partitioner import murmur2, partition_of
 
 # org.apache.kafka.common.utils.UtilsTest.testMurmur2
 JAVA = {
