@@ -56,6 +56,15 @@ class TestContested:
         entry = bench.entry("a/k")
         assert (entry.value, entry.contested, entry.version) == (b"z", False, 3)
 
+    def test_who_contests_it_counts_also_for_who_has_seen_it(self) -> None:
+        bench = Bench()
+        bench.write("one", "a/k", 0, b"x", "risk")
+        bench.write("two", "a/k", 1, b"y", "speed")
+        assert bench.write("late", "a/k", 0, b"z", "risk").verdict is V.CONTESTED
+        judged = bench.write("seen", "a/k", 3, b"z", "cost")
+        assert judged.verdict is V.CONFLICT
+        assert judged.reason.endswith("risk comes before cost")
+
     def test_a_person_settles_it(self) -> None:
         bench = contest()
         judged = bench.judge(settlement("s1", "a/k", 2))
