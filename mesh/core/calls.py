@@ -48,7 +48,11 @@ class Spend:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Use:
-    """A tool's or a model's call. `probe` says that its outcome can be asked for afterwards."""
+    """Something that is done outside the core, once: what it came to is recorded.
+
+    A tool's or a model's call, or a write to shared state; `probe` says that its outcome can be
+    asked for afterwards. A read of shared state changes nothing, so it has no beginning in the log.
+    """
 
     step: str
     kind: StepKind

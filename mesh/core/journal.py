@@ -18,7 +18,7 @@ from mesh.core.budget import HOP, ZERO, add, half, lacking, subtract
 from mesh.core.ids import child_id
 from mesh.core.jobs import Job, Jobs, Under
 from mesh.core.negotiation import refuse_call
-from mesh.core.recall import REPEATABLE, find, key_of, place_of, signature
+from mesh.core.recall import CALLS_OUT, REPEATABLE, find, key_of, place_of, signature
 from mesh.core.settings import MAX_STEPS
 from mesh.core.tasks import StepState, TaskState
 from mesh.core.values import (
@@ -26,6 +26,7 @@ from mesh.core.values import (
     Amount,
     Body,
     Effect,
+    StepKind,
 )
 from mesh.errors import BudgetExceeded, IllegalMove, JournalMismatch, ScopeError
 
@@ -82,6 +83,9 @@ class Journal(Jobs):
                 self._delegate(job, task, call)
             case c.Spend():
                 self._spend(job, task, call)
+            case c.Use() if call.kind is StepKind.READ:
+                place = place_of(call.step)
+                self.desk.step.handlers.append(c.Perform(job.task, job.award, place, ""))
             case c.Use():
                 self._use(job, task, call)
             case c.Sleep():
@@ -196,7 +200,7 @@ class Journal(Jobs):
         self._append(job, settled, self._stepped)
 
     def _use(self, job: Job, task: TaskState, call: c.Use) -> None:
-        reserve = add(call.reserve, ONE_CALL)
+        reserve = add(call.reserve, _fee(call))
         if self._affordable(job, task, call.step, reserve):
             self._append(job, _begun(self._under(job), call, reserve=reserve), self._perform)
 
@@ -223,8 +227,8 @@ class Journal(Jobs):
         call = job.calls.get(done.step) if job is not None else None
         if job is None or not isinstance(call, c.Use) or job.state == "leaving":
             return
-        allowed = add(call.reserve, ONE_CALL)
-        asked = add(done.spent, ONE_CALL)
+        allowed = add(call.reserve, _fee(call))
+        asked = add(done.spent, _fee(call))
         spent = Amount(*map(min, asked, allowed))
         fact = f.StepFinished(
             **self._under(job),
@@ -359,6 +363,11 @@ class Journal(Jobs):
     @abstractmethod
     def _park(self, job: Job, step: str, note: str, kind: str) -> None:
         """Give the task up until a person has looked at it."""
+
+
+def _fee(call: c.Use) -> Amount:
+    """Return what a call costs beside its price."""
+    return ONE_CALL if call.kind in CALLS_OUT else ZERO
 
 
 def _begun(

@@ -8,12 +8,14 @@ better. So a place may have several entries, `3`, `3~1`, `3~2`, and a call is an
 
 1. the entry that this revision has made there; it must match in kind, name and input;
 2. else the latest one of an earlier revision that matches: nothing is paid or done twice. Only a
-   tool or model call that failed and may be repeated is made again, under the key that it had. (A
-   child that failed is not: it had its own attempts.)
+   call outside that failed and may be repeated is made again, under the key that it had (a child
+   that failed is not: it had its own attempts), and a read of shared state, which is to see what is
+   there now.
 3. else, if there is none, by doing it, as a new entry.
 
 What an earlier revision did outside under a key, or for good, cannot be left behind or done at
-another place: the key would be another. There a person has to look (`JournalMismatch`).
+another place: the key would be another. There a person has to look (`JournalMismatch`). Not so a
+write to shared state: it names the version that it expects, so a second one finds the first.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ REPEATABLE: Final = frozenset({Effect.PURE, Effect.IDEMPOTENT, Effect.KEYED})
 MOVABLE: Final = frozenset({Effect.PURE, Effect.IDEMPOTENT})
 """May be done again at any place, or left behind."""
 CALLS_OUT: Final = frozenset({StepKind.TOOL, StepKind.MODEL})
+RETRIED: Final = CALLS_OUT | {StepKind.WRITE}
 
 EffectOf = Callable[[str], Effect]
 """Tells a capability's effect class."""
@@ -135,7 +138,8 @@ def _entries(steps: Mapping[str, StepState], place: str) -> list[_Known]:
 
 def _is_made_again(step: StepState) -> bool:
     failed = step.result is not None and step.result.status is Status.FAILED
-    return failed and step.kind in CALLS_OUT and step.effect in REPEATABLE
+    retried = failed and step.kind in RETRIED and step.effect in REPEATABLE
+    return retried or step.kind is StepKind.READ
 
 
 def _has_left_a_mark(step: StepState, effect_of: EffectOf) -> bool:

@@ -23,8 +23,10 @@ from mesh.core.values import (
     StepKind,
 )
 
-BEGINS = frozenset({StepKind.TOOL, StepKind.MODEL, StepKind.SLEEP})
-"""Steps that begin with `StepBegun` and end with `StepFinished`; an artifact only has the end."""
+BEGINS = frozenset({StepKind.TOOL, StepKind.MODEL, StepKind.SLEEP, StepKind.WRITE})
+"""Steps that begin with `StepBegun` and end with `StepFinished`."""
+ONLY_ENDS = frozenset({StepKind.ARTIFACT, StepKind.READ})
+"""Steps that change nothing outside before their end, and have that alone."""
 
 
 def check_opened(book: Book, fact: f.TaskOpened) -> str:
@@ -120,7 +122,7 @@ def _check_begun(_: Book, task: TaskState, fact: f.StepBegun) -> str:
 def _check_step_finished(_: Book, task: TaskState, fact: f.StepFinished) -> str:
     step = task.steps.get(fact.step)
     if step is None:
-        if fact.kind is not StepKind.ARTIFACT:
+        if fact.kind not in ONLY_ENDS:
             return "the step was not begun"
         if len(task.steps) >= MAX_STEPS:
             return f"a task has at most {MAX_STEPS} steps"

@@ -31,9 +31,11 @@ from tests.unit.core.fleet import (
     decide,
     delegate,
     keep,
+    read,
     sleep,
     spend,
     use,
+    write,
 )
 
 DIED_MS = 18_000
@@ -58,6 +60,66 @@ def handed_on(fleet: Fleet, dead: Peer, **other: Any) -> Peer:
     dead.die()
     fleet.wait(DIED_MS)
     return bob
+
+
+# --- shared state ---------------------------------------------------------------------------------
+
+
+def test_a_read_is_done_at_once_and_is_one_fact() -> None:
+    fleet, boss, task = worked()
+    boss.call(task, read())
+    assert boss.heard(c.Perform) == [c.Perform(task, boss.works[task].award, "0", "")]
+    assert not fleet.facts(f.StepBegun)
+    boss.done(task, "0", body=body("found"))
+    (finished,) = fleet.facts(f.StepFinished)
+    assert (finished.kind, finished.spent, finished.result) == (StepKind.READ, ZERO, body("found"))
+    assert boss.heard(c.Resolve)[0].result.body == body("found")
+    assert fleet.void() == []
+
+
+def test_a_read_is_answered_from_the_journal() -> None:
+    fleet, _, ann, task = delegated()
+    ann.call(task, read())
+    ann.done(task, "0", body=body("found"))
+    bob = handed_on(fleet, ann)
+    bob.call(task, read())
+    assert not bob.heard(c.Perform)
+    assert bob.heard(c.Resolve)[0].result.body == body("found")
+
+
+def test_a_read_that_nobody_answered_is_done_by_the_next_worker() -> None:
+    fleet, _, ann, task = delegated()
+    ann.call(task, read())
+    bob = handed_on(fleet, ann)
+    bob.call(task, read())
+    assert len(bob.heard(c.Perform)) == 1
+
+
+def test_a_write_begins_in_the_log_and_is_no_call_of_a_tool() -> None:
+    fleet, boss, task = worked()
+    fleet.hold(f.StepBegun)
+    boss.call(task, write())
+    assert not boss.heard(c.Perform)
+    fleet.let_go()
+    (perform,) = boss.heard(c.Perform)
+    assert perform.key == effect_key(task, "0", "a/b")
+    (begun,) = fleet.facts(f.StepBegun)
+    assert (begun.kind, begun.effect, begun.reserve) == (StepKind.WRITE, Effect.KEYED, ZERO)
+    boss.done(task, "0", body=body("accepted"))
+    assert fleet.facts(f.StepFinished)[0].spent == ZERO
+    assert fleet.task(task).purse.spent.tool_calls == 0
+    assert fleet.void() == []
+
+
+def test_a_write_whose_worker_died_is_proposed_again_under_its_key() -> None:
+    fleet, _, ann, task = delegated()
+    ann.call(task, write())
+    bob = handed_on(fleet, ann)
+    bob.call(task, write())
+    assert [one.key for one in bob.heard(c.Perform)] == [one.key for one in ann.heard(c.Perform)]
+    bob.done(task, "0", body=body("accepted"))
+    assert bob.heard(c.Resolve)[0].result.body == body("accepted")
+    assert fleet.void() == []
 
 
 # --- tools --------------------------------------------------------------------------------------

@@ -20,9 +20,11 @@ from tests.unit.core.fleet import (
     delegate,
     keep,
     offered,
+    read,
     sleep,
     spend,
     use,
+    write,
 )
 
 DIED_MS = 18_000
@@ -120,6 +122,39 @@ def test_what_must_not_happen_twice_is_not_tried_again(effect: Effect) -> None:
     ann.call(task, use(effect=effect))
     assert ann.results(task)["0"].reason == "no answer"
     assert len(keys(ann)) == 1
+
+
+def test_an_attempt_reads_again_what_an_earlier_one_read() -> None:
+    fleet, ann, task = delegated()
+    used(ann, task, read())
+    fail(fleet, ann, task)
+    ann.call(task, read())
+    assert len(ann.heard(c.Perform)) == 2
+    ann.done(task, "0")
+    assert list(fleet.task(task).steps) == ["0", "0~1"]
+    assert fleet.void() == []
+
+
+def test_a_write_of_an_earlier_attempt_is_not_made_again_unless_it_was_refused() -> None:
+    fleet, ann, task = delegated()
+    used(ann, task, write("0"))
+    used(ann, task, write("1"), "conflict")
+    fail(fleet, ann, task)
+    ann.call(task, write("0"))
+    assert len(keys(ann)) == 2
+    ann.call(task, write("1"))
+    assert keys(ann)[2] == keys(ann)[1]
+
+
+def test_an_attempt_may_write_otherwise_than_the_one_before() -> None:
+    """What it writes names the version that it expects, so it cannot double the first."""
+    fleet, ann, task = delegated()
+    used(ann, task, write("0"))
+    fail(fleet, ann, task)
+    ann.call(task, write("0", input_hash=b"other"))
+    ann.call(task, write("1"))
+    assert keys(ann)[1:] == [effect_key(task, "0~1", "a/b"), effect_key(task, "1", "a/b")]
+    assert parked(fleet, ann, task) == []
 
 
 def test_a_child_that_failed_had_its_own_attempts() -> None:

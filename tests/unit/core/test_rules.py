@@ -31,7 +31,7 @@ def test_what_has_no_check_needs_none_but_its_phase() -> None:
 
 
 def test_steps_that_reach_outside_have_a_beginning() -> None:
-    assert {StepKind.TOOL, StepKind.MODEL, StepKind.SLEEP} == BEGINS
+    assert {StepKind.TOOL, StepKind.MODEL, StepKind.SLEEP, StepKind.WRITE} == BEGINS
 
 
 def test_a_chain_of_delegations_is_limited(log: Scribe) -> None:
