@@ -77,16 +77,6 @@ def use(step: str = "0", **other: Any) -> c.Use:
     return replace(basis, **other)
 
 
-def read(step: str = "0", **other: Any) -> c.Use:
-    """Read an entry of shared state."""
-    return use(step, kind=StepKind.READ, name="a/b", effect=Effect.PURE, reserve=Amount(), **other)
-
-
-def write(step: str = "0", **other: Any) -> c.Use:
-    """Write an entry of shared state."""
-    return use(step, kind=StepKind.WRITE, name="a/b", reserve=Amount(), **other)
-
-
 def delegate(step: str = "0", **other: Any) -> c.Delegate:
     """Have a part done by somebody else."""
     basis = c.Delegate(step=step, capability=PART, input=body(step), mode=Mode.DIRECT)

@@ -31,12 +31,11 @@ from tests.unit.core.fleet import (
     decide,
     delegate,
     keep,
-    read,
     sleep,
     spend,
     use,
-    write,
 )
+from tests.unit.core.state_calls import read, write
 
 DIED_MS = 18_000
 """Longer than a lease and its margin: the death of a worker is known, and its task given on."""

@@ -20,12 +20,11 @@ from tests.unit.core.fleet import (
     delegate,
     keep,
     offered,
-    read,
     sleep,
     spend,
     use,
-    write,
 )
+from tests.unit.core.state_calls import read, write
 
 DIED_MS = 18_000
 PAUSE_MS = 1_000
