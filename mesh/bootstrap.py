@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from mesh.config import Config, environment
 from mesh.errors import DefinitionError, MeshError, UsageError
 from mesh.ports import TopicAdmin, TopicPlan
+from mesh.processor.brokers import Brokers
 from mesh.runtime.agent import Agent
 from mesh.runtime.artifacts import Artifacts, FileArtifacts
 from mesh.runtime.process import Process
@@ -24,6 +26,9 @@ from mesh.transport.kafka_settings import Limits, Security
 from mesh.transport.topics import TopicChange, Verdict, apply_topics, plan_topics
 from mesh.wire import topics
 
+if TYPE_CHECKING:
+    from mesh.processor.app import Processor
+
 __all__ = [
     "EMBEDDED_LIMITS",
     "administer",
@@ -35,6 +40,7 @@ __all__ = [
     "ensure_topics",
     "load_agents",
     "process",
+    "processor",
     "start_broker",
     "stop_broker",
     "topic_plans",
@@ -88,6 +94,25 @@ def process(config: Config, agents: Sequence[Agent]) -> Process:
         settings=config.core(),
         artifacts=artifacts(config),
     )
+
+
+def processor(config: Config, *, skips_newer: bool = False) -> Processor:
+    """Put together one worker of the processor; `start` starts it."""
+    # Faust is read when somebody runs it, not for every command
+    from mesh.processor.app import Processor  # noqa: PLC0415 - a quarter of a second
+
+    own = config.security
+    brokers = Brokers(
+        bootstrap=config.bootstrap,
+        embedded=config.embedded,
+        protocol=own.protocol,
+        mechanism=own.mechanism,
+        username=own.username,
+        password=own.password.get_secret_value(),
+        ca_location=own.ca_location,
+    )
+    log = connect(config, client_id="mesh-processor")
+    return Processor(log, config.mesh, brokers, skips_newer=skips_newer)
 
 
 def _security(config: Config) -> Security:

@@ -23,6 +23,7 @@ COMMANDS = (
     "dev",
     "new",
     "run",
+    "processor",
     "submit",
     "agents",
     "trace",

@@ -1,4 +1,4 @@
-"""Runs the agents of one process until it is told to stop: what `mesh run` does.
+"""Runs what serves until it is told to stop: the agents of `mesh run`, and `mesh processor`.
 
 It starts, serves its health, and waits for a signal, then drains within a limit. A connection that
 fails for good ends this incarnation; the next begins after a pause that grows, for a broker that is
@@ -13,11 +13,12 @@ import logging
 import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from mesh.cli.health import EXPOSITION, Answer, HealthServer, Sample, exposition
 from mesh.errors import TransportError
@@ -47,23 +48,60 @@ class Serving:
     ready: Callable[[], None]
 
 
-class Server:
+class Serves(Protocol):
+    """One incarnation of what is run: a connection, and all that works on it."""
+
+    ready: bool
+
+    @property
+    def failed(self) -> asyncio.Future[Any] | None:
+        """Why it cannot go on, once it was started."""
+
+    async def start(self) -> None:
+        """Start; returns when it is ready."""
+
+    async def drain(self, limit_s: float) -> bool:
+        """End in order; True if everything was finished within the limit."""
+
+    async def close(self) -> None:
+        """End at once."""
+
+
+One = TypeVar("One", bound=Serves)
+
+
+class Incarnations(ABC, Generic[One]):
     """Mutable: one process through its incarnations."""
 
-    def __init__(self, config: Config, agents: Sequence[Agent], serving: Serving) -> None:
+    def __init__(self, config: Config, serving: Serving) -> None:
         self.config = config
-        self.agents = agents
         self.serving = serving
         self.stop = asyncio.Event()
-        self.process: Process | None = None
+        self.process: One | None = None
         self.starts = 0
         self._began = time.monotonic()
+
+    @abstractmethod
+    def make(self) -> One:
+        """Return the next incarnation, to be started."""
+
+    @abstractmethod
+    def name(self) -> str:
+        """Return what is run, for people."""
+
+    @abstractmethod
+    def left(self, process: One) -> str:
+        """Say what a drain did not finish, and what becomes of it."""
+
+    @abstractmethod
+    def samples(self) -> Iterator[Sample]:
+        """Return what is measured, beside what every process measures."""
 
     async def run(self) -> bool:
         """Run until `stop` is set; tell whether the drain finished everything.
 
         Raises:
-            MeshError: The first start failed.
+            MeshError: The first start failed, or no other incarnation could do better.
         """
         health = HealthServer(
             {"/healthz": self.healthz, "/readyz": self.readyz, "/metrics": self.metrics}
@@ -76,11 +114,9 @@ class Server:
             await health.close()
 
     async def _incarnations(self, address: str) -> bool:
-        from mesh.bootstrap import process
-
         pause_s = FIRST_PAUSE_S
         while True:
-            self.process = process(self.config, self.agents)
+            self.process = self.make()
             try:
                 await self._start(self.process, address)
             except TransportError as error:
@@ -93,23 +129,29 @@ class Server:
                 if await self._until_over(self.process):
                     return await self._drain(self.process)
                 await self.process.close()
+                assert self.process.failed is not None, "it was started"
+                why = self.process.failed.result()
+                if not isinstance(why, TransportError):
+                    raise why
+                _log.warning("this incarnation is over: %s", why)
             if await self._stopped_within(pause_s):
                 return True
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _start(self, process: Process, address: str) -> None:
+    async def _start(self, process: One, address: str) -> None:
         from mesh.runtime.collecting import settle
 
         await process.start()
         self.starts += 1
         if self.starts == 1:
             settle()
-        names = ", ".join(agent.name for agent in self.agents)
         where = f"; health at http://{address}/healthz" if address else ""
-        self.serving.told(f"{names} in mesh {self.config.mesh} at {self.config.bootstrap}{where}")
+        self.serving.told(
+            f"{self.name()} in mesh {self.config.mesh} at {self.config.bootstrap}{where}"
+        )
         self.serving.ready()
 
-    async def _until_over(self, process: Process) -> bool:
+    async def _until_over(self, process: One) -> bool:
         """Wait; tell whether it was the stop, and not the end of this incarnation."""
         assert process.failed is not None, "it was started"
         stopped = asyncio.create_task(self.stop.wait())
@@ -125,12 +167,11 @@ class Server:
             return False
         return True
 
-    async def _drain(self, process: Process) -> bool:
+    async def _drain(self, process: One) -> bool:
         self.serving.told(f"draining, for at most {self.serving.drain_s:g} s")
         if await process.drain(self.serving.drain_s):
             return True
-        left = sum(instance.node.load for instance in process.instances)
-        self.serving.told(f"{left} tasks were not finished; others go on from their journals")
+        self.serving.told(self.left(process))
         return False
 
     # --- pages ----------------------------------------------------------------------------------
@@ -140,7 +181,7 @@ class Server:
         return Answer(HTTPStatus.OK, "alive\n")
 
     def readyz(self) -> Answer:
-        """Answer whether its agents take work."""
+        """Answer whether it takes work."""
         if self.process is not None and self.process.ready and not self.stop.is_set():
             return Answer(HTTPStatus.OK, "ready\n")
         why = "draining" if self.stop.is_set() else "not connected"
@@ -151,7 +192,6 @@ class Server:
         return Answer(HTTPStatus.OK, exposition(self._samples()), EXPOSITION)
 
     def _samples(self) -> Iterator[Sample]:
-        instances = self.process.instances if self.process is not None else []
         mesh = {"mesh": self.config.mesh}
         ready = self.process is not None and self.process.ready
         yield Sample("mesh_ready", "gauge", "Whether it takes work.", [(mesh, float(ready))])
@@ -160,6 +200,35 @@ class Server:
         yield Sample(
             "mesh_incarnations_total", "counter", "Starts of this process.", [(mesh, self.starts)]
         )
+        yield from self.samples()
+
+
+class Server(Incarnations["Process"]):
+    """Mutable: a process of agents through its incarnations."""
+
+    def __init__(self, config: Config, agents: Sequence[Agent], serving: Serving) -> None:
+        super().__init__(config, serving)
+        self.agents = agents
+
+    def make(self) -> Process:
+        """Return the next process of these agents."""
+        from mesh.bootstrap import process
+
+        return process(self.config, self.agents)
+
+    def name(self) -> str:
+        """Return the agents' names."""
+        return ", ".join(agent.name for agent in self.agents)
+
+    def left(self, process: Process) -> str:
+        """Say how many tasks were not finished."""
+        left = sum(instance.node.load for instance in process.instances)
+        return f"{left} tasks were not finished; others go on from their journals"
+
+    def samples(self) -> Iterator[Sample]:
+        """Return what is measured of each instance."""
+        mesh = {"mesh": self.config.mesh}
+        instances = self.process.instances if self.process is not None else []
         own = [({**mesh, "agent": one.agent.name}, one) for one in instances]
         yield Sample(
             "mesh_handlers", "gauge", "Handlers that run.", [(at, one.node.load) for at, one in own]

@@ -5,7 +5,7 @@ The owner of a `Keeper` tells it which partitions are its own and gives it their
     keeper = Keeper(log, mesh, me, await check_topics(log, mesh), failed=...)
     await keeper.take(partition, first)   # `first`: the committed offset; reads M.state to its end
     await keeper.judge(record)            # one after the other; waits where too much is on its way
-    keeper.settled()                      # {partition: offset} that may be committed now
+    keeper.commits()                      # {partition: offset} to commit; then `committed(...)`
     await keeper.look()                   # every half second: what others wrote, what failed
     await keeper.settle(timeout_s)        # before giving up in peace: what is on its way is told
     keeper.give_up(partition)             # what comes later of it is dropped
@@ -30,7 +30,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from functools import lru_cache, partial
 
@@ -118,12 +118,25 @@ class Keeper:
         """Return the offset up to which each partition of `M.changes` is done."""
         return {number: part.settled for number, part in self.parts.items()}
 
+    def commits(self) -> Mapping[int, int]:
+        """Return the offsets that are settled and were not committed; see `committed`."""
+        parts = self.parts.items()
+        return {number: part.settled for number, part in parts if part.settled > part.committed}
+
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        """Note what the group took."""
+        for number, offset in offsets.items():
+            if number in self.parts:
+                self.parts[number].committed = offset
+
     # --- partitions -----------------------------------------------------------------------------
 
-    async def take(self, partition: int, first: int) -> None:
-        """Read what is kept of a partition, then judge its changes from `first` on.
+    def take(self, partition: int, first: int) -> Coroutine[None, None, None]:
+        """Own a partition from now on; what is returned reads what is kept of it.
 
-        `first` is asked for before: everything below it is settled, so it is in `M.state` by now.
+        `first` is the committed offset, asked for before: everything below it is settled, so it is
+        in `M.state` by now. Changes wait until everything is read; call and await in one, or judge
+        meanwhile.
 
         Raises:
             TransportError: The log cannot be read; the partition is not taken.
@@ -131,11 +144,14 @@ class Keeper:
         self.give_up(partition)
         view = view_of(partition, self._partitions)
         part = self.parts[partition] = Part(partition, first, view)
+        return self._open(part)
+
+    async def _open(self, part: Part) -> None:
         try:
             ends = await self._log.ends(self._state)
-            if partition not in ends:
-                raise WrongTopic(f"{self._state} has no partition {partition} any more")
-            part.read, part.end = ends[partition]
+            if part.partition not in ends:
+                raise WrongTopic(f"{self._state} has no partition {part.partition} any more")
+            part.read, part.end = ends[part.partition]
             part.edge = part.end
             await self._review(part, Span(part.read, part.end))
             part.read = part.end

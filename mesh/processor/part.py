@@ -43,6 +43,7 @@ class Part:
         self.view = view
         self.next = first
         self.settled = first
+        self.committed = first
         self.dues: deque[Due] = deque()
         self.ready = asyncio.Event()
         self.gone = False
@@ -55,6 +56,10 @@ class Part:
     def __repr__(self) -> str:
         state = "gone" if self.gone else "ready" if self.ready.is_set() else "restoring"
         return f"<Part {self.partition} {state}, next={self.next}, settled={self.settled}>"
+
+    def restored(self) -> float:
+        """Return how much was read of what is kept: 1 when changes are judged."""
+        return 1.0 if self.ready.is_set() or not self.end else self.read / self.end
 
     def landed(self, offset: int) -> bool:
         """Account for an entry of our own; tell whether somebody else's stand before it."""

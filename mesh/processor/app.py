@@ -1,0 +1,305 @@
+"""A worker of the processor: Faust gives it partitions of `M.changes` and their records.
+
+Faust is the stream engine alone: membership of the group, rebalances, fetching, back-pressure. What
+a record means, and which offset may be committed, is the keeper's.
+
+Start, in this order: connect; look whether every topic is there as it should be; join the group;
+wait until it said which partitions are ours. Stop: leave no change judged and not told, commit,
+leave the group. At a rebalance likewise, within `SETTLE_S`; what is not settled by then is judged
+again by the next owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import faust
+from faust.types import TP, StreamT
+from yarl import URL
+
+from mesh.core.values import Holder
+from mesh.errors import MeshError, TransportError
+from mesh.ports import Incoming, Log
+from mesh.processor.brokers import Brokers
+from mesh.processor.faust_transport import Consumer, Transport
+from mesh.processor.inputs import check_topics
+from mesh.processor.keeper import Keeper
+from mesh.wire import topics
+from mesh.wire.topics import check_mesh
+
+LOOK_S = 0.5
+"""Offsets are committed, and what others wrote is looked for, so often."""
+SETTLE_S = 3.0
+"""For what is on its way when partitions are given up: well below the group's rebalance timeout."""
+JOIN_S = 60.0
+"""Until the group said which partitions are ours: a worker that was killed is waited for."""
+TOLD_S = 10.0
+"""A line of the log tells the lag so often, while there is one."""
+MILLISECONDS = 1_000
+
+_log = logging.getLogger(__name__)
+
+
+class Processor:
+    """Mutable: one incarnation of a worker.
+
+    Args:
+        log: The connection by which entries and verdicts are written; opened and closed here.
+        mesh: The mesh's name.
+        brokers: Where Faust connects to.
+        name: Of this worker, unique in the mesh; "" makes one.
+        skips_newer: Make dead letters of what a newer release seems to have written.
+    """
+
+    def __init__(
+        self, log: Log, mesh: str, brokers: Brokers, *, name: str = "", skips_newer: bool = False
+    ) -> None:
+        host = socket.gethostname().lower().replace("_", "-")
+        now_ms = time.time_ns() // 1_000_000
+        self.log = log
+        self.mesh = mesh
+        self.me = Holder(name or f"processor.{host}-{now_ms:x}", now_ms)
+        self.brokers = brokers
+        self.ready = False
+        self.keeper: Keeper | None = None
+        self.ends: dict[int, int] = {}
+        """Where the partitions of `M.changes` end, as of the last look."""
+        self.failed: asyncio.Future[MeshError] | None = None
+        self._skips_newer = skips_newer
+        self._topic = topics.changes(mesh)
+        self._app: faust.App | None = None
+        self._assigned = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._told_s = 0.0
+
+    def __repr__(self) -> str:
+        return f"Processor({self.me.instance}, {self.keeper}, ready={self.ready})"
+
+    def lag(self) -> dict[int, int]:
+        """Return how many changes of each partition that is ours are not settled."""
+        settled = self.keeper.settled() if self.keeper is not None else {}
+        return {number: max(0, self.ends.get(number, 0) - at) for number, at in settled.items()}
+
+    # --- start and stop -------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start; returns when the group said which partitions are ours.
+
+        Raises:
+            Unreachable: No broker answers.
+            NotPermitted: The broker refuses us.
+            WrongTopic: An input topic is missing, or has another number of partitions.
+        """
+        self.failed = asyncio.get_running_loop().create_future()
+        await self.log.open()
+        partitions = await check_topics(self.log, self.mesh)
+        self.keeper = Keeper(
+            self.log,
+            self.mesh,
+            self.me,
+            partitions,
+            failed=self._fail,
+            skips_newer=self._skips_newer,
+        )
+        # on a thread: what Faust does with its decorators reads files
+        self._app = app = await asyncio.to_thread(self._make)
+        await app.start()
+        try:
+            async with asyncio.timeout(JOIN_S):
+                await self._assigned.wait()
+        except TimeoutError:
+            raise TransportError(
+                f"group {app.conf.id} at {self.brokers.bootstrap} assigned nothing within "
+                f"{JOIN_S:g} s; `mesh doctor` looks at the broker"
+            ) from None
+        self._spawn(self._look())
+        self.ready = True
+
+    async def drain(self, limit_s: float) -> bool:
+        """Tell every verdict that is due, commit, leave; True if all was told in time."""
+        self.ready = False
+        app, keeper = self._app, self.keeper
+        if app is None or keeper is None:
+            await self.close()
+            return True
+        app.consumer.stop_flow()
+        app.flow_control.suspend()
+        settled = await keeper.settle(limit_s)
+        await self._commit()
+        await self.close()
+        return settled
+
+    async def close(self) -> None:
+        """Leave at once; what is not settled is judged again by the next owner."""
+        self.ready = False
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.keeper is not None:
+            for partition in tuple(self.keeper.parts):
+                self.keeper.give_up(partition)
+        if self._app is not None:
+            await self._app.stop()
+        await self.log.close()
+
+    def _make(self) -> faust.App:
+        """Describe the application to Faust."""
+        addresses = [URL(f"kafka://{address}") for address in self.brokers.addresses()]
+        app = _App(
+            f"{check_mesh(self.mesh)}.processors",
+            broker=addresses,
+            broker_client_id=self.me.instance,
+            store="memory://",
+            processing_guarantee="at_least_once",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            stream_recovery_delay=0.0,
+            autodiscover=False,
+        )
+        app.boot_strategy.enable_kafka_producer = False
+        app.boot_strategy.enable_web = False
+        transport = Transport(addresses, app)
+        transport.brokers = self.brokers
+        app.transport = transport
+        topic = app.topic(self._topic, key_serializer="raw", value_serializer="raw", acks=False)
+        app.agent(topic, name="changes", concurrency=1)(self._read)
+        app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        app.finalize()
+        return app
+
+    # --- what Faust calls -----------------------------------------------------------------------
+
+    async def _read(self, stream: StreamT[Any]) -> None:
+        """Give every record to the keeper."""
+        keeper = self.keeper
+        assert keeper is not None
+        async for _ in stream:
+            event = stream.current_event
+            assert event is not None, "the stream is one of a topic"
+            message = event.message
+            try:
+                await keeper.judge(_incoming(message))
+            except TransportError as error:
+                self._fail(error)
+            except Exception as error:
+                # a defect: Faust would go on behind the record, and leave it out
+                self._fail(TransportError(f"{self.me.instance} cannot go on: {error!r}"))
+                raise
+
+    async def _on_assigned(self, _: Any, /, *args: Any, **__: Any) -> None:
+        assigned: set[TP] = args[0]
+        keeper = self.keeper
+        assert keeper is not None
+        mine = sorted(tp.partition for tp in assigned if tp.topic == self._topic)
+        _log.info("partitions of %s that are ours: %s", self._topic, mine or "none")
+        consumer = self._consumer()
+        committed = await consumer.seek_to_committed() if mine else {}
+        firsts = {tp.partition: offset or 0 for tp, offset in committed.items()}
+        for partition in mine:
+            self._spawn(keeper.take(partition, firsts.get(partition, 0)))
+        self._assigned.set()
+
+    async def _on_revoked(self, _: Any, /, *args: Any, **__: Any) -> None:
+        revoked: set[TP] = args[0]
+        keeper = self.keeper
+        assert keeper is not None
+        if keeper.parts and not await keeper.settle(SETTLE_S):
+            _log.warning("%d changes are judged again by their next owner", keeper.due)
+        await self._commit()
+        for tp in revoked:
+            keeper.give_up(tp.partition)
+
+    # --- around ---------------------------------------------------------------------------------
+
+    def _consumer(self) -> Consumer:
+        assert self._app is not None
+        consumer = self._app.consumer
+        assert isinstance(consumer, Consumer)
+        return consumer
+
+    async def _look(self) -> None:
+        """Commit, see what others wrote, and tell how it stands, again and again."""
+        assert self._app is not None
+        assert self.keeper is not None
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._app.crashed:
+                reason = self._app.crash_reason
+                self._fail(TransportError(f"Faust ended: {reason!r}"))
+                return
+            await self._commit()
+            try:
+                await self.keeper.look()
+                ends = await self.log.ends(self._topic)
+            except TransportError as error:
+                _log.warning("cannot look at the log just now: %s", error)
+                continue
+            self.ends = {number: high for number, (_, high) in ends.items()}
+            self._tell()
+
+    async def _commit(self) -> None:
+        keeper = self.keeper
+        assert keeper is not None
+        offsets = keeper.commits()
+        if offsets:
+            tps = {TP(self._topic, number): offset for number, offset in offsets.items()}
+            if await self._consumer().commit_offsets(tps):
+                keeper.committed(offsets)
+
+    def _tell(self) -> None:
+        """Write a line of how it stands, while there is something to do."""
+        behind, now_s = self.lag(), time.monotonic()
+        assert self.keeper is not None
+        restoring = [part for part in self.keeper.parts.values() if not part.ready.is_set()]
+        if now_s - self._told_s >= TOLD_S and (restoring or any(behind.values())):
+            self._told_s = now_s
+            rows = {number: len(part.view.entries) for number, part in self.keeper.parts.items()}
+            _log.info("lag %s, rows %s", behind, rows)
+            for part in restoring:
+                _log.info("restoring partition %d: %d of %d", part.partition, part.read, part.end)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside; if it fails, this incarnation is over."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except TransportError as error:
+                self._fail(error)
+            except Exception as error:
+                # a defect: a worker that does half of its work must not seem alive
+                self._fail(TransportError(f"{self.me.instance} cannot go on: {error!r}"))
+                raise
+
+        task = asyncio.get_running_loop().create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _fail(self, error: MeshError) -> None:
+        self.ready = False
+        if self.failed is not None and not self.failed.done():
+            self.failed.set_result(error)
+
+
+class _App(faust.App):
+    """Faust's application; it keeps nothing on this machine, so it makes no folders."""
+
+    async def on_first_start(self) -> None:
+        """Do nothing: what Faust does here is to make its folders."""
+
+
+def _incoming(message: Any) -> Incoming:  # one of Faust's
+    """Return a record as the log's readers have it."""
+    append_ms = round(message.timestamp * MILLISECONDS)
+    headers = tuple((name, value or b"") for name, value in message.headers or ())
+    return Incoming(
+        *(message.topic, message.partition, message.offset, append_ms),
+        *(message.key, message.value, headers),
+    )

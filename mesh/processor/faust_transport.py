@@ -1,0 +1,103 @@
+"""How Faust reads for us: its transport over aiokafka, with the settings that it fixes otherwise.
+
+Faust waits 1.5 s for a fetch; the embedded broker does not wake a waiting fetch, so that would be
+the latency there. And its bookkeeping of acknowledgements commits past a record that was skipped at
+a rebalance, or acknowledged out of order: offsets are counted by the keeper and committed here.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import aiokafka
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from mesh.errors import UsageError
+from mesh.processor.brokers import Brokers
+
+SESSION_MS = 6_000
+"""Kafka's least for a group of this kind, by the brokers' default: a killed worker is replaced."""
+HEARTBEAT_MS = 1_000
+REBALANCE_MS = 10_000
+"""For the others to give their partitions up: twice what settling may take."""
+POLL_INTERVAL_MS = 15_000
+"""A worker that fetches no more for so long is out of the group, though its thread goes on."""
+REQUEST_MS = 20_000
+FETCH_WAIT_MS = 500
+EMBEDDED_FETCH_WAIT_MS = 5
+FETCH_RECORDS = 500
+"""Of one fetch: they are handed over one by one, and others wait until all were."""
+FETCH_BYTES = 4 * 1024 * 1024
+"""Of one partition: sixteen of the largest events."""
+
+
+class Thread(driver.AIOKafkaConsumerThread):
+    """The consumer's thread."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        assert isinstance(transport, Transport)
+        conf, brokers = self.app.conf, transport.brokers
+        self._assignor = RoundRobinPartitionAssignor
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            bootstrap_servers=brokers.addresses(),
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            check_crcs=True,
+            fetch_max_wait_ms=EMBEDDED_FETCH_WAIT_MS if brokers.embedded else FETCH_WAIT_MS,
+            max_partition_fetch_bytes=FETCH_BYTES,
+            max_poll_records=FETCH_RECORDS,
+            max_poll_interval_ms=POLL_INTERVAL_MS,
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            rebalance_timeout_ms=REBALANCE_MS,
+            request_timeout_ms=REQUEST_MS,
+            **authentication(brokers),
+        )
+
+
+class Consumer(driver.Consumer):
+    """Faust's consumer, which commits what it is told."""
+
+    def _new_consumer_thread(self) -> Thread:
+        return Thread(self, loop=self.loop, beacon=self.beacon)
+
+    async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit these offsets; tell whether the group took them."""
+        return bool(await self._commit(offsets))
+
+
+class Transport(driver.Transport):
+    """Makes such consumers."""
+
+    Consumer = Consumer
+    brokers: Brokers
+
+
+def authentication(brokers: Brokers) -> dict[str, Any]:
+    """Return aiokafka's arguments for the way in.
+
+    Raises:
+        UsageError: The certificates cannot be read.
+    """
+    arguments: dict[str, Any] = {"security_protocol": brokers.protocol}
+    if brokers.protocol.endswith("SSL"):
+        try:
+            arguments["ssl_context"] = ssl.create_default_context(
+                cafile=brokers.ca_location or None
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"certificates {brokers.ca_location!r}: {error}") from error
+    if brokers.protocol.startswith("SASL"):
+        arguments |= {
+            "sasl_mechanism": brokers.mechanism or "PLAIN",
+            "sasl_plain_username": brokers.username,
+            "sasl_plain_password": brokers.password,
+        }
+    return arguments

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from mesh.cli import processing as processes
+from mesh.cli.processing import ProcessorServer, processing, quieten
+from mesh.cli.serving import OFF, Serving
+from mesh.config import Config
+from mesh.core.shared import Entry, Past, Verdict
+from mesh.core.values import Holder
+from mesh.errors import MeshError, NewerSchema, WrongTopic
+from mesh.processor.keeper import Keeper
+from mesh.transport.memory import MemoryBroker, MemoryLog
+from mesh.wire import topics
+
+
+class FakeProcessor:
+    """Owns one partition in memory, without Faust."""
+
+    def __init__(self, error: MeshError | None = None) -> None:
+        self.ready = False
+        self.failed: asyncio.Future[MeshError] | None = None
+        self.keeper: Keeper | None = None
+        self._error = error
+
+    async def start(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self.failed = asyncio.get_running_loop().create_future()
+        broker = MemoryBroker(lambda: 0)
+        for plan in topics.plans("test"):
+            broker.create_topic(plan)
+        log = MemoryLog(broker)
+        await log.open()
+        self.keeper = Keeper(log, "test", Holder("p", 1), 4, failed=self.failed.set_result)
+        await self.keeper.take(2, 0)
+        self.ready = True
+
+    def lag(self) -> dict[int, int]:
+        return {2: 17}
+
+    async def drain(self, limit_s: float) -> bool:
+        self.ready = False
+        return limit_s > 0
+
+    async def close(self) -> None:
+        self.ready = False
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[FakeProcessor]:
+    """Those that will be made, and `FakeProcessor()` when there is none left."""
+    queue: list[FakeProcessor] = []
+
+    def processor(_: Config, *, skips_newer: bool) -> FakeProcessor:
+        assert not skips_newer
+        return queue.pop(0) if queue else FakeProcessor()
+
+    monkeypatch.setattr("mesh.bootstrap.processor", processor)
+    return queue
+
+
+def server(drain_s: float, ready: Callable[[], None]) -> tuple[ProcessorServer, list[str]]:
+    told: list[str] = []
+    serving = Serving(drain_s=drain_s, health=OFF, told=told.append, ready=ready)
+    return ProcessorServer(Config(mesh="test"), serving), told
+
+
+async def test_it_tells_how_shared_state_stands(made: list[FakeProcessor]) -> None:
+    ready = asyncio.Event()
+    running, told = server(2.0, ready.set)
+    assert "mesh_state_lag" not in running.metrics().text
+    task = asyncio.create_task(running.run())
+    await ready.wait()
+    assert running.process is not None
+    assert running.process.keeper is not None
+    keeper = running.process.keeper
+    keeper.verdicts[Verdict.ACCEPTED] = 3
+    keeper.healed = 1
+    keeper.parts[2].view.restore(entry())
+    text = running.metrics().text
+    assert 'mesh_state_lag{mesh="test",partition="2"} 17' in text
+    assert 'mesh_state_rows{mesh="test",partition="2"} 1' in text
+    assert 'mesh_state_through{mesh="test",partition="2"} 5' in text
+    assert 'mesh_state_restored_ratio{mesh="test",partition="2"} 1' in text
+    assert 'mesh_state_verdicts_total{mesh="test",verdict="accepted"} 3' in text
+    assert 'mesh_state_events_total{mesh="test",kind="healed"} 1' in text
+    assert told == ["processor of partitions 2 in mesh test at 127.0.0.1:9092"]
+    running.stop.set()
+    assert await task
+
+
+async def test_what_a_drain_left_is_told(made: list[FakeProcessor]) -> None:
+    ready = asyncio.Event()
+    running, told = server(0.0, ready.set)
+    task = asyncio.create_task(running.run())
+    await ready.wait()
+    running.stop.set()
+    assert not await task
+    assert told[-1] == "0 changes were not settled; who comes next judges them again"
+
+
+async def test_a_newer_schema_is_no_reason_to_start_again(made: list[FakeProcessor]) -> None:
+    ready = asyncio.Event()
+    running, _ = server(2.0, ready.set)
+    task = asyncio.create_task(running.run())
+    await ready.wait()
+    assert running.process is not None
+    assert running.process.failed is not None
+    running.process.failed.set_result(NewerSchema("of tomorrow"))
+    with pytest.raises(NewerSchema, match="of tomorrow"):
+        await task
+
+
+async def test_one_that_owns_nothing_stands_by(made: list[FakeProcessor]) -> None:
+    running, _ = server(2.0, lambda: None)
+    assert running.name() == "processor, standing by,"
+
+
+async def test_beside_something_else(made: list[FakeProcessor]) -> None:
+    told: list[str] = []
+    async with processing(Config(mesh="test"), told.append, 1.0):
+        assert told == []
+    made.append(FakeProcessor(WrongTopic("no topic")))
+    with pytest.raises(WrongTopic, match="no topic"):
+        async with processing(Config(mesh="test"), told.append, 1.0):
+            raise AssertionError("it was not started")
+
+
+async def test_an_end_beside_something_else_is_told(
+    made: list[FakeProcessor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor = FakeProcessor()
+    made.append(processor)
+    said = asyncio.Event()
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        said.set()
+
+    async with processing(Config(mesh="test"), tell, 1.0):
+        assert processor.failed is not None
+        processor.failed.set_result(NewerSchema("of tomorrow"))
+        await said.wait()
+    assert told == ["mesh: the processor ended: of tomorrow"]
+
+
+def test_faust_tells_warnings_alone() -> None:
+    quieten()
+    assert logging.getLogger("faust").level == logging.WARNING
+    assert "aiokafka" in processes.CHATTY
+
+
+def entry() -> Entry:
+    return Entry(
+        key="a",
+        version=1,
+        value=None,
+        agent="a",
+        writer="w",
+        workflow="",
+        task="",
+        step="",
+        objective="",
+        because="",
+        source=5,
+        append_ms=0,
+        candidates=(),
+        recent=(Past(1, "c", Verdict.ACCEPTED, ""),),
+    )
