@@ -10,6 +10,7 @@ from typing import Any, Never, Protocol, TypeVar, overload
 
 from pydantic import BaseModel
 
+from mesh.core.keys import is_prefix
 from mesh.core.registry import Card
 from mesh.core.settings import MIN_LEASE_MS, Settings
 from mesh.core.values import Effect, Mode
@@ -45,8 +46,10 @@ class Agent:
         version: Integers with dots; only grows.
         purpose: What it is for, in a sentence.
         calls: Patterns of the capabilities that it may delegate to: `domain.verb`, `domain.*`, `*`.
-        reads: Prefixes of the state keys that it reads.
-        writes: Prefixes of the state keys that it proposes writes to.
+        reads: Prefixes of the state keys that it reads: `suppliers` stands for `suppliers/acme`
+            and all else below; its process holds what they reach in memory. `*` for any.
+        writes: Prefixes of the state keys that it proposes writes to; to read them is another
+            right, so what it updates stands in both.
         tools: The tools that it may use, as functions or by name; `*` for any.
 
     Raises:
@@ -75,8 +78,8 @@ class Agent:
             version=version,
             purpose=purpose,
             calls=_names(calls, f"{what}: calls"),
-            reads=_names(reads, f"{what}: reads"),
-            writes=_names(writes, f"{what}: writes"),
+            reads=_prefixes(reads, f"{what}: reads"),
+            writes=_prefixes(writes, f"{what}: writes"),
             tools=tuple(own if isinstance(own, str) else describe(own).name for own in tools),
         )
 
@@ -212,6 +215,17 @@ def _names(names: Iterable[str], what: str) -> tuple[str, ...]:
     listed = tuple(names)
     if not all(isinstance(name, str) for name in listed):
         raise DefinitionError(f"{what}: must be a list of names, not {listed!r}")
+    return listed
+
+
+def _prefixes(names: Iterable[str], what: str) -> tuple[str, ...]:
+    listed = _names(names, what)
+    for name in listed:
+        if not is_prefix(name):
+            raise DefinitionError(
+                f"{what}: {name!r} is no prefix of keys; write `*`, or segments parted by `/` like "
+                "suppliers or suppliers/eu"
+            )
     return listed
 
 

@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from mesh.core.values import Body
 from mesh.errors import InputRejected, UsageError, WireError
-from mesh.wire.canonical import JSON, body_of
+from mesh.wire.canonical import JSON, body_of, canonical_json
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -42,6 +42,23 @@ def encode_input(value: BaseModel) -> Body:
         return body_of(plain)
     except (PydanticSerializationError, WireError) as problem:
         raise InputRejected(f"{type(value).__name__} has no JSON form: {problem}") from problem
+
+
+def encode_value(value: object) -> bytes:
+    """Return a value of shared state, a model or plain JSON, in its canonical form.
+
+    Raises:
+        UsageError: It has no JSON form, or one that differs between processes.
+    """
+    try:
+        if isinstance(value, BaseModel):
+            check_order(type(value))
+            plain = value.__pydantic_serializer__.to_python(value, mode="json", warnings="error")
+        else:
+            plain = to_jsonable_python(_ordered(value), inf_nan_mode="constants")
+        return canonical_json(plain)
+    except (PydanticSerializationError, WireError) as problem:
+        raise UsageError(f"{type(value).__name__} has no JSON form: {problem}") from problem
 
 
 def decode(model: type[Model], content: bytes) -> Model:

@@ -57,6 +57,7 @@ from mesh.runtime.quantities import (
 from mesh.runtime.racing import Completed
 from mesh.runtime.running import Running
 from mesh.runtime.services import Services
+from mesh.runtime.shared import Shared, SharedState
 from mesh.runtime.tools import Performer, Priced, ToolFailed
 
 Value = TypeVar("Value")
@@ -67,8 +68,9 @@ CERTAIN = 1_000
 MAX_REFERENCES = 16 * 1_024
 """Bytes of all references in one fact: with a body, a charter and ancestors it stays one event."""
 
-Reference = str | Artifact | BaseModel
-"""What evidence points to: a text, an artifact, or the result of a delegation of this handler."""
+Reference = str | Artifact | BaseModel | Shared[Any]
+"""What evidence points to: a text, an artifact, an entry as it was read, or the result of a
+delegation of this handler."""
 
 _ENDS: dict[Status, type[TaskError]] = {
     Status.FAILED: TaskFailed,
@@ -93,7 +95,12 @@ class Attempt(NamedTuple):
 class Context:
     """The handler's way to the mesh; made by the runtime, one for each start of a handler."""
 
-    __slots__ = ("_capability", "_confidence", "_origins", "_running", "_services", "_sources")
+    __slots__ = (
+        "_capability", "_confidence", "_origins", "_running", "_services", "_sources", "shared",
+    )  # fmt: skip
+
+    shared: SharedState
+    """Versioned entries that other agents read and write, too."""
 
     def __init__(
         self, running: Running, capability: Capability[Any, Any], services: Services
@@ -104,6 +111,7 @@ class Context:
         self._confidence = CERTAIN
         self._sources: tuple[str, ...] = ()
         self._origins: dict[int, tuple[ref[BaseModel], str, bytes]] = {}
+        self.shared = SharedState(running, services)
 
     def __repr__(self) -> str:
         return f"Context({self._capability.name}, {self._running!r})"
@@ -289,6 +297,8 @@ class Context:
             return _words(reference, "reference")
         if isinstance(reference, Artifact):
             return f"sha256:{reference.sha256}"
+        if isinstance(reference, Shared):
+            return f"state:{reference.key}@{reference.version}"
         value, step, input_hash = self._origins.get(id(reference), (None, "", b""))
         if value is None or value() is not reference:
             kind = type(reference).__name__

@@ -36,7 +36,7 @@ from mesh.runtime.context import CERTAIN, Context
 from mesh.runtime.failures import clip, summarise
 from mesh.runtime.paths import install
 from mesh.runtime.running import HandlerInput, Phase, Running
-from mesh.runtime.services import Services
+from mesh.runtime.services import NO_PART, Part, Services
 from mesh.runtime.threads import Threads
 
 HandlerEffect = Start | Resolve | Perform | Probe | Review | Refuse | Stop
@@ -54,7 +54,7 @@ class Runner:
     return. `abandoned` counts paths that went on although their handler was told to stop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what handlers are given, each with its default
         self,
         agent: Agent,
         send: Callable[[HandlerInput], None],
@@ -63,6 +63,7 @@ class Runner:
         settings: Settings | None = None,
         artifacts: Artifacts | None = None,
         progress: Callable[[Work, str], None] | None = None,
+        part: Part = NO_PART,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.send = send
@@ -71,13 +72,17 @@ class Runner:
         self.abandoned = 0
         self._settings = settings or Settings()
         self._capabilities: Mapping[str, Capability[Any, Any]] = agent.capabilities
+        card = agent.card()
         self._handlers = Threads(self._settings.slots, f"mesh-{agent.name}")
         self._services = Services(
             agent=agent.name,
-            tools=frozenset(agent.card().tools),
+            tools=frozenset(card.tools),
             threads=Threads(TOOL_THREADS, f"mesh-{agent.name}-tool"),
             artifacts=artifacts,
             progress=progress or _show,
+            reads=card.reads,
+            writes=card.writes,
+            part=part,
         )
         self._running: dict[tuple[str, int], Running] = {}
         self._empty: asyncio.Future[None] | None = None

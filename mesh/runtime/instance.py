@@ -37,6 +37,7 @@ from mesh.runtime.intake import Intake
 from mesh.runtime.outside import Outside
 from mesh.runtime.reading import patiently, read_ledger
 from mesh.runtime.scribe import Scribe
+from mesh.runtime.services import NO_PART, Part
 from mesh.wire import topics
 from mesh.wire.messages import decode_envelope, encode_envelope
 
@@ -76,6 +77,7 @@ class Instance:  # an `intake.Owner`
         clock: Clock,
         artifacts: Artifacts | None,
         failed: Callable[[TransportError], None],
+        part: Part = NO_PART,
     ) -> None:
         self.agent = agent
         self.me = me
@@ -104,7 +106,9 @@ class Instance:  # an `intake.Owner`
             settings=settings,
             artifacts=artifacts,
             progress=self._progress,
+            part=part,
         )
+        self._proposals = part.proposals
         self._outside = Outside(log, mesh, me)
         self._artifacts = artifacts
         self._audit_partitions = audit_partitions
@@ -202,8 +206,12 @@ class Instance:  # an `intake.Owner`
         except WireError as error:
             self.put_aside(incoming, str(error))
             return
-        if envelope.to.instance == self.me.instance:
+        if envelope.to.instance != self.me.instance:
+            return
+        if not isinstance(envelope.content, m.Judged):
             self.give(i.Received(envelope))
+        elif self._proposals is None or not self._proposals.heard(envelope, envelope.content):
+            self.counts["refused"] += 1
 
     async def _read_inbox(self, reader: Reader) -> None:
         while not self.closed:

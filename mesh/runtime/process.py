@@ -1,8 +1,9 @@
 """One process: instances of one or several agents that share a connection.
 
 Start, in this order: connect; read the registry to its end, and refuse to start beside another
-owner's agent of the same name; publish the cards; read presence to its end; for each agent take an
-inbox partition that nobody live announces, read it from its end, and join the group.
+owner's agent of the same name; publish the cards; read presence, and what the agents declare of
+shared state, to its end; for each agent take an inbox partition that nobody live announces, read it
+from its end, and join the group.
 
 Drain: leave the group, suspend what waits, let the rest finish within the limit, say goodbye.
 """
@@ -29,8 +30,11 @@ from mesh.runtime.artifacts import Artifacts
 from mesh.runtime.clock import Clock, SystemClock
 from mesh.runtime.instance import Instance
 from mesh.runtime.outside import Outside
+from mesh.runtime.proposals import Proposals
+from mesh.runtime.replica import Replica
+from mesh.runtime.services import Part
 from mesh.runtime.watch import Held, LoopWatch
-from mesh.wire import entries, facts, messages, requests, topics
+from mesh.wire import entries, facts, messages, requests, state, topics
 from mesh.wire.entries import decode_card, decode_presence
 
 HELD_S = 1.0
@@ -46,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 def load_schemas() -> None:
     """Read and compile the schemas: they are files, so not at their first use on the loop."""
-    for part in (entries, facts, messages, requests):
+    for part in (entries, facts, messages, requests, state):
         part.codecs()
 
 
@@ -85,6 +89,7 @@ class Process:
         self.incarnation = incarnation or self.clock.now_ms()
         self.instances: list[Instance] = []
         self.directory = Directory()
+        self.replica: Replica | None = None
         self.ready = False
         self.failed: asyncio.Future[TransportError] | None = None
         self._artifacts = artifacts
@@ -120,6 +125,7 @@ class Process:
         await self._follow(topics.registry(self.mesh), self._card_read)
         await self._publish_cards()
         await self._follow(topics.presence(self.mesh), self._presence_read, PRESENCE_EVERY_S)
+        await self._follow_state()
         self._watch.start()
         for agent in self.agents:
             await self._start(agent, len(audit))
@@ -158,10 +164,11 @@ class Process:
         # a clock that was set back must not repeat an incarnation
         above = known.incarnation + 1 if known is not None else 0
         me = Holder(name, max(self.incarnation, above))
+        inbox = await self._choose_inbox(agent)
         instance = Instance(
             agent,
             me,
-            await self._choose_inbox(agent),
+            inbox,
             log=self.log,
             mesh=self.mesh,
             audit_partitions=audit_partitions,
@@ -169,6 +176,7 @@ class Process:
             clock=self.clock,
             artifacts=self._artifacts,
             failed=self._fail,
+            part=await self._part(agent, me, inbox),
         )
         for name in self.directory.agents:
             instance.give(i.CardSeen(name, self.directory.card(name)))
@@ -177,26 +185,57 @@ class Process:
         self.instances.append(instance)
         await instance.start()
 
+    async def _part(self, agent: Agent, me: Holder, inbox: Inbox) -> Part:
+        """Return what an instance has of shared state."""
+        card = agent.card()
+        proposals = None
+        if card.writes:
+            partitions = len(await self.log.ends(topics.changes(self.mesh)))
+            if not partitions:
+                raise _missing(topics.changes(self.mesh))
+            proposals = Proposals(
+                me,
+                inbox,
+                log=self.log,
+                mesh=self.mesh,
+                partitions=partitions,
+                clock=self.clock,
+            )
+        return Part(proposals, self.replica if card.reads else None)
+
     async def _choose_inbox(self, agent: Agent) -> Inbox:
         """Take a partition that no live instance announces, else share one."""
         topic = topics.inbox(self.mesh, agent.name)
         partitions = sorted(await self.log.ends(topic))
         if not partitions:
-            raise WrongTopic(f"topic {topic} is missing; create it with `mesh topics apply`")
+            raise _missing(topic)
         taken = {p.inbox.partition for p, _ in self.directory.present() if p.inbox.topic == topic}
         free = [partition for partition in partitions if partition not in taken] or partitions
         return Inbox(topic, free[int(derive(self.name)[:8], 16) % len(free)])
 
     # --- the small topics that everybody reads --------------------------------------------------
 
+    async def _follow_state(self) -> None:
+        """Read what the agents of this process declare that they read."""
+        prefixes = sorted({prefix for agent in self.agents for prefix in agent.card().reads})
+        if prefixes:
+            self.replica = Replica(prefixes)
+            topic = topics.state(self.mesh)
+            await self._follow(topic, self.replica.take, keep=self.replica.keeps)
+
     async def _follow(
-        self, topic: str, take: Callable[[Incoming], None], every_s: float = 0.0
+        self,
+        topic: str,
+        take: Callable[[Incoming], None],
+        every_s: float = 0.0,
+        keep: Callable[[bytes | None], bool] | None = None,
     ) -> None:
         """Read a compacted topic to its end, and go on in the background."""
         ends = await self.log.ends(topic)
         if not ends:
-            raise WrongTopic(f"topic {topic} is missing; create it with `mesh topics apply`")
-        reader = await self.log.tail(topic, dict.fromkeys(ends, 0), every_s=every_s)
+            raise _missing(topic)
+        start = dict.fromkeys(ends, 0)
+        reader = await self.log.tail(topic, start, keep=keep, every_s=every_s)
         self._readers.append(reader)
         loop = asyncio.get_running_loop()
         self._loops.append(loop.create_task(self._read(reader, take)))
@@ -304,3 +343,7 @@ class Process:
         for reader in self._readers:
             await reader.close()
         await self.log.close()
+
+
+def _missing(topic: str) -> WrongTopic:
+    return WrongTopic(f"topic {topic} is missing; create it with `mesh topics apply`")

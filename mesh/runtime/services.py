@@ -1,16 +1,29 @@
-"""What the contexts of one runner share: threads, the artifact store, and who is running."""
+"""What the contexts of one runner share: threads, the artifact store, its part in shared state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mesh.core.calls import Work
 from mesh.core.settings import MAX_BODY_BYTES
 from mesh.core.values import Body
 from mesh.errors import UsageError
 from mesh.runtime.artifacts import Artifacts
+from mesh.runtime.proposals import Proposals
+from mesh.runtime.replica import Replica
 from mesh.runtime.threads import Threads
+
+
+class Part(NamedTuple):
+    """What an instance has of shared state: None for what its agent does not declare."""
+
+    proposals: Proposals | None = None
+    replica: Replica | None = None
+
+
+NO_PART = Part()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +35,9 @@ class Services:
     threads: Threads
     artifacts: Artifacts | None
     progress: Callable[[Work, str], None]
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    part: Part = NO_PART
 
     async def keep(self, contents: Body) -> Body:
         """Return a body that fits into an event: a large one goes to the artifact store."""

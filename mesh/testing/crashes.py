@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Generic, NamedTuple
 
 from mesh.core.settings import Settings
 from mesh.runtime.agent import Agent
 from mesh.runtime.capability import Capability, In, Out
+from mesh.testing.invariants import Violation
 from mesh.testing.mesh import NAME, MemoryMesh, Result
 from mesh.testing.scripts import Answer
 from mesh.transport.memory import Appending, Fate
@@ -57,6 +58,15 @@ class Crash:
         return Fate.LOST if self._moment is Moment.BEFORE else Fate.LANDS
 
 
+class Run(NamedTuple, Generic[Out]):
+    """What came of one run: result, facts of the agent, broken invariants, shared state."""
+
+    result: Result[Out]
+    facts: list[str]
+    violations: list[Violation]
+    state: Mapping[str, tuple[int, bytes | None]]
+
+
 async def crash_at_every_step(  # noqa: PLR0913  # the whole of one question, each with a default
     agent: Agent,
     capability: Capability[In, Out],
@@ -66,6 +76,9 @@ async def crash_at_every_step(  # noqa: PLR0913  # the whole of one question, ea
     scripts: Mapping[str, Sequence[Answer]] | None = None,
     settings: Settings | None = None,
     check: Callable[[Result[Out], Result[Out]], bool] | None = None,
+    rules: Mapping[str, str] | None = None,
+    objectives: Sequence[str] = (),
+    entries: Mapping[str, object] | None = None,
 ) -> int:
     """Run a workflow undisturbed, then again and again, killing its worker at each of its facts.
 
@@ -79,35 +92,46 @@ async def crash_at_every_step(  # noqa: PLR0913  # the whole of one question, ea
         peers: Other agents, which live on.
         scripts: Stand-ins for absent peers, as `MemoryMesh.script` takes them.
         settings: Of the protocol.
-        check: Whether a result is as good as the undisturbed one; equality unless given.
+        check: Whether a result is as good as the undisturbed one. Unless given both must be equal,
+            and what they leave in shared state, too.
+        rules: Of shared state, as `MemoryMesh` takes them.
+        objectives: What to arbitrate by, the most important first.
+        entries: What stands in shared state beforehand.
 
     Returns:
         How many workers were killed.
 
     Raises:
-        AssertionError: A run ended otherwise, or broke an invariant: a step that had finished was
-            done twice, say. The message names fact and moment.
+        AssertionError: A run ended otherwise, left something else in shared state, or broke an
+            invariant: a step that had finished was done twice, say. The message names fact and
+            moment.
     """
 
-    async def run(number: int, moment: Moment) -> tuple[Result[Out], list[str], list[Any]]:
-        async with MemoryMesh(agent, agent, *peers, settings=settings) as mesh:
+    async def run(number: int, moment: Moment) -> Run[Out]:
+        async with MemoryMesh(
+            agent, agent, *peers, settings=settings, rules=rules, objectives=objectives
+        ) as mesh:
+            for key, content in (entries or {}).items():
+                await mesh.put(key, content)
             crash = Crash(mesh, agent.name, number, moment)
             mesh.broker.fate = crash.fate
             for name, answers in (scripts or {}).items():
                 mesh.script(name, *answers)
             result = await mesh.submit(capability, value)
-            return result, crash.seen, mesh.violations()
+            return Run(result, crash.seen, mesh.violations(), mesh.processor.entries())
 
-    whole, facts, violations = await run(-1, Moment.AFTER)
+    whole, facts, violations, state = await run(-1, Moment.AFTER)
     assert not violations, f"undisturbed: {violations}"
     assert whole.returned is not None, f"undisturbed: {whole.status}: {whole.error}"
     killed = 0
     for number, fact in enumerate(facts[: MAX_CRASHES // len(Moment)]):
         for moment in Moment:
             where = f"killed {moment} {fact} (fact {number + 1} of {len(facts)})"
-            result, _, violations = await run(number, moment)
+            result, _, violations, left = await run(number, moment)
             assert not violations, f"{where}: {violations}"
             good = check(result, whole) if check else result.returned == whole.returned
             assert good, f"{where}: {result.status} {result.error} {result.returned!r}"
+            same = check is not None or left == state
+            assert same, f"{where}: shared state has {left}, undisturbed {state}"
             killed += 1
     return killed

@@ -9,7 +9,7 @@ is told.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Generic, overload
@@ -37,8 +37,10 @@ from mesh.runtime.capability import Capability, In, Out
 from mesh.runtime.handlers import Runner
 from mesh.runtime.process import Process
 from mesh.runtime.quantities import Budget, Duration, parse_budget, parse_duration
+from mesh.runtime.shared import Shared
 from mesh.testing.clock import ManualClock, ProcessClock
 from mesh.testing.invariants import Violation, check
+from mesh.testing.processing import EVERYTHING_REJECTS, Processing, rules_of
 from mesh.testing.scripts import Answer, scripted
 from mesh.transport.memory import MemoryBroker, MemoryLog
 from mesh.wire import requests, topics
@@ -144,17 +146,25 @@ class MemoryMesh:
         instances: Of each agent.
         settings: Of the protocol.
         artifacts: The artifact store; one in memory unless given.
+        rules: Of shared state, by key prefix: `reject`, `arbitrate`, or the name of a merge.
+            Everything rejects unless given.
+        objectives: What to arbitrate by, the most important first.
     """
 
-    def __init__(
+    def __init__(  # the whole of a mesh, each with a default
         self,
         *agents: Agent,
         instances: int = 1,
         settings: Settings | None = None,
         artifacts: Artifacts | None = None,
+        rules: Mapping[str, str] | None = None,
+        objectives: Sequence[str] = (),
     ) -> None:
         self.clock = ManualClock()
         self.broker = MemoryBroker(self.clock.now_ms)
+        self.processor = Processing(self.broker, NAME, self._failed)
+        self._rules = rules_of(EVERYTHING_REJECTS if rules is None else rules, objectives)
+        self._has_state = False
         self.settings = settings or Settings()
         self.artifacts = artifacts or MemoryArtifacts()
         self._agents = list(agents)
@@ -206,7 +216,11 @@ class MemoryMesh:
                 member.expire()
                 member.alive = False  # the dead leave no group in order
             await running.process.close()
+        await self.processor.close()
         await self._client.close()
+
+    def _failed(self, problem: Exception) -> None:
+        self._broken.append(problem)
 
     def _broke(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Keep what the mesh itself raised in a callback: a test must not pass over it."""
@@ -232,6 +246,9 @@ class MemoryMesh:
         ):
             self.broker.create_topic(plan)
         self._starts[name] = self._starts.get(name, 0) + 1
+        card = agent.card()
+        if card.reads or card.writes:
+            await self._share_state()
         log, clock = MemoryLog(self.broker), ProcessClock(self.clock)
         process = Process(
             log,
@@ -246,6 +263,13 @@ class MemoryMesh:
         self._running[name] = Started(agent, log, clock, process)
         await process.start()
         return name
+
+    async def _share_state(self) -> None:
+        """Start the processor with the rules, where anybody has to do with shared state."""
+        if not self._has_state:
+            self._has_state = True
+            await self.processor.start()
+            self.processor.adopt(self._rules)
 
     # --- work -----------------------------------------------------------------------------------
 
@@ -417,6 +441,21 @@ class MemoryMesh:
             if running.alive
             for runner in _runners(running)
         )
+
+    # --- shared state ---------------------------------------------------------------------------
+
+    async def put(
+        self, key: str, value: object, *, agent: str = "test", objective: str = ""
+    ) -> Shared[Any]:
+        """Write an entry over whatever is there, and return it as it is then; None deletes."""
+        await self._share_state()
+        self.processor.put(key, value, agent, objective)
+        await self.settle()
+        return self.entry(key)
+
+    def entry(self, key: str, kind: Any = Any) -> Shared[Any]:
+        """Return an entry of shared state, with its value as `kind`; plain JSON unless given."""
+        return self.processor.entry(key, kind)
 
     # --- looking --------------------------------------------------------------------------------
 

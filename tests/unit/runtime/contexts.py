@@ -31,8 +31,14 @@ async def count(ctx: Context, word: Word) -> Number:
     return Number(value=len(word.text))
 
 
-def core_for(work: Work, tools: tuple[str, ...] = ("*",), **options: Any) -> FakeCore:
-    agent = Agent("tester", owner="team", calls=["*"], tools=tools)
+def core_for(
+    work: Work,
+    tools: tuple[str, ...] = ("*",),
+    reads: tuple[str, ...] = (),
+    writes: tuple[str, ...] = (),
+    **options: Any,
+) -> FakeCore:
+    agent = Agent("tester", owner="team", calls=["*"], tools=tools, reads=reads, writes=writes)
 
     @agent.capability("test.it")
     async def handler(ctx: Context, word: Word) -> Word:

@@ -37,6 +37,7 @@ from mesh.runtime.bodies import body, encode_input
 from mesh.runtime.capability import Capability
 from mesh.runtime.handlers import Runner
 from mesh.runtime.running import HandlerInput
+from mesh.runtime.services import NO_PART, Part
 
 TASK = "3-0123456789abcdef0123456789abcdef"
 START_MS = 1_700_000_000_000
@@ -113,6 +114,7 @@ class FakeCore:
         artifacts: Artifacts | None = None,
         attempt: tuple[int, str] = (1, ""),
         restart: int = 0,
+        part: Part = NO_PART,
     ) -> None:
         content = value if isinstance(value, bytes) else encode_input(value).content
         assert content is not None
@@ -133,6 +135,7 @@ class FakeCore:
             settings=settings,
             artifacts=artifacts,
             progress=lambda _, text: self.progress.append(text),
+            part=part,
         )
         number, reason = attempt
         fact = opened(capability, content)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from hashlib import sha256
 
 import pytest
@@ -14,6 +15,7 @@ from mesh.runtime.bodies import (
     decode,
     encode_input,
     encode_output,
+    encode_value,
     hash_arguments,
 )
 
@@ -122,3 +124,32 @@ def test_sets_in_models_are_refused(place: str) -> None:
 def test_model_without_a_schema_may_be_an_argument() -> None:
     check_order(Odd)
     assert hash_arguments(Inner(b=1)) == hash_arguments(Inner(b=1))
+
+
+# --- values of shared state ---------------------------------------------------------------------
+
+
+class Part(BaseModel):
+    name: str
+    price: Decimal = Decimal("1.50")
+
+
+@pytest.mark.parametrize(
+    ("value", "content"),
+    [
+        (Part(name="é"), b'{"name":"\xc3\xa9","price":"1.50"}'),
+        ({"b": 1, "a": [Part(name="x"), None, 2.50]},
+         b'{"a":[{"name":"x","price":"1.50"},null,2.5],"b":1}'),
+        ({"b", "a"}, b'["a","b"]'),
+        (False, b"false"),
+        ("", b'""'),
+    ],
+)  # fmt: skip
+def test_a_value_of_shared_state_is_canonical(value: object, content: bytes) -> None:
+    assert encode_value(value) == content
+
+
+@pytest.mark.parametrize("value", [object(), float("inf"), 2**60 + 1, "\ud800", Sets()])
+def test_a_value_without_one_form_is_refused(value: object) -> None:
+    with pytest.raises(UsageError):
+        encode_value(value)

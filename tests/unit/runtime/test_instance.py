@@ -23,6 +23,8 @@ from mesh.testing.mesh import NAME, MemoryMesh
 from mesh.wire import topics
 from mesh.wire.entries import decode_presence
 from mesh.wire.messages import encode_envelope
+from tests.unit.runtime.entries import envelope as to_me
+from tests.unit.runtime.entries import judged
 
 INBOX = topics.inbox(NAME, "tester")
 
@@ -43,6 +45,15 @@ async def echo(ctx: Context, word: Word) -> Word:
 async def wait(ctx: Context, word: Word) -> Word:
     await ctx.sleep("20s")
     return word
+
+
+writer = Agent("writer", owner="team", writes=["words"])
+
+
+@writer.capability("writer.put")
+async def put(ctx: Context, word: Word) -> Word:
+    written = await ctx.shared.write("words/a", word, expected_version=0)
+    return Word(text=str(written.version))
 
 
 @asynccontextmanager
@@ -72,6 +83,24 @@ async def test_messages_reach_their_addressee_and_nobody_else() -> None:
         await send(mesh, instance, envelope(Holder("other.1", 1)))
         assert instance.counts["refused"] == 2
         assert mesh.broker.records(topics.dead_letters(NAME)) == []
+
+
+async def test_verdicts_go_to_the_step_that_waits_and_are_refused_where_none_can() -> None:
+    async with running() as (mesh, instance):
+        verdict = judged(0)
+        await send(mesh, instance, encode_envelope(to_me(verdict, instance.me)))
+        assert instance.counts["refused"] == 1  # it proposes nothing
+    async with MemoryMesh(writer) as mesh:
+        (instance,) = mesh._find("writer").process.instances
+        await send(mesh, instance, encode_envelope(to_me(verdict, instance.me)))
+        assert instance.counts["refused"] == 0
+        earlier = instance.me._replace(incarnation=0)
+        await send(mesh, instance, encode_envelope(to_me(verdict, earlier)))
+        assert instance.counts["refused"] == 1
+        await mesh.processor.stop()
+        began = await mesh.begin(put, Word(text="x"))
+        await mesh.processor.start()
+        assert (await mesh.finish(began)).value.text == "1"
 
 
 async def test_what_is_no_message_is_put_aside() -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import BaseModel
 
 from mesh.core.registry import Card
 from mesh.core.values import Holder
 from mesh.errors import DefinitionError, WrongTopic
+from mesh.ports import Place
 from mesh.runtime.agent import Agent
 from mesh.runtime.context import Context
 from mesh.runtime.outside import Outside
@@ -15,6 +18,7 @@ from mesh.testing.clock import START_MS, ManualClock
 from mesh.transport.memory import MemoryLog
 from mesh.wire import topics
 from mesh.wire.entries import decode_card, decode_presence
+from tests.unit.runtime.entries import ENTRY, entry, record
 from tests.unit.runtime.memory import MESH, World, settle, world
 
 NAME = "test.it"
@@ -24,8 +28,10 @@ class Word(BaseModel):
     text: str
 
 
-def make_agent(name: str = "tester", owner: str = "team", version: str = "1.0") -> Agent:
-    agent = Agent(name, owner=owner, version=version)
+def make_agent(
+    name: str = "tester", owner: str = "team", version: str = "1.0", **scope: Any
+) -> Agent:
+    agent = Agent(name, owner=owner, version=version, **scope)
 
     @agent.capability(NAME)
     async def handler(ctx: Context, word: Word) -> Word:
@@ -159,3 +165,57 @@ async def test_drain_hands_over_and_tells_that_it_did() -> None:
         assert presence[-1] is None
         assert decode_presence(presence[-2]).draining
         assert not process.ready
+
+
+# --- shared state -------------------------------------------------------------------------------
+
+
+async def test_what_an_agent_reads_is_there_when_it_is_ready() -> None:
+    async with world(capabilities=[NAME], pools=["tester", "other"]) as own:
+        for partition, kept in ((0, ENTRY), (1, entry("a/c", 3)), (3, entry("elsewhere/x"))):
+            own.log.append(Place(topics.state(MESH), partition), *record(kept)[4:6])
+        await own.log.flush(10)
+        process = make_process(own, make_agent(reads=["a"]), make_agent("other", reads=["a/c"]))
+        await process.start()
+        assert process.replica is not None
+        assert process.replica.prefixes == ("a", "a/c")
+        assert [process.replica.row(key).version for key in ("a/b", "a/c", "elsewhere/x")] == [
+            1,
+            3,
+            0,
+        ]
+        own.log.append(Place(topics.state(MESH), 0), *record(entry(version=2))[4:6])
+        await settle()
+        assert process.replica.row("a/b").version == 2
+        await process.close()
+
+
+@pytest.mark.parametrize(
+    ("scope", "replica", "proposals"),
+    [({}, False, False), ({"reads": ["a"]}, True, False), ({"writes": ["a"]}, False, True)],
+)
+async def test_an_agent_has_of_shared_state_what_it_declares(
+    scope: dict[str, Any], replica: bool, proposals: bool
+) -> None:
+    async with world(capabilities=[NAME], pools=["tester", "other"]) as own:
+        process = make_process(own, make_agent(**scope), make_agent("other"))
+        await start(process)
+        first, second = [instance._runner._services.part for instance in process.instances]
+        assert (first.replica is not None, first.proposals is not None) == (replica, proposals)
+        assert second == (None, None)
+        await process.close()
+
+
+@pytest.mark.parametrize(
+    ("scope", "topic"), [({"reads": ["a"]}, "state"), ({"writes": ["a"]}, "changes")]
+)
+async def test_a_missing_topic_of_shared_state_is_named(scope: dict[str, Any], topic: str) -> None:
+    async with world(capabilities=[NAME], pools=["tester"]) as own:
+        del own.broker.topics[f"{MESH}.{topic}"]
+        process = make_process(own, make_agent(**scope))
+        with pytest.raises(WrongTopic, match=rf"demo\.{topic} is missing.*mesh topics apply"):
+            await start(process)
+        await process.close()
+        without = make_process(own, make_agent(), name="q")
+        await start(without)
+        await without.close()
