@@ -8,7 +8,6 @@ import typer
 
 from mesh.cli.failures import CommandError, Exit, timed_out
 from mesh.cli.options import Session, command
-from mesh.errors import UsageError
 
 if TYPE_CHECKING:
     from mesh.cli.reading import AuditReader
@@ -39,13 +38,9 @@ def cancel(
     Its workers stop, what was spent stays spent, and the log says who wanted it and why. Waits for
     the end, for at most --timeout. Exit code 6 if it had ended otherwise by then.
     """
-    from mesh.core.settings import MAX_REASON
+    from mesh.cli.ordering import reason
 
-    if not because.strip():
-        raise UsageError("--because: say why; it stands in the log")
-    if len(because.strip()) > MAX_REASON:
-        raise UsageError(f"--because: at most {MAX_REASON} characters")
-    session.run(_cancel(session, workflow, because.strip()))
+    session.run(_cancel(session, workflow, reason(because)))
 
 
 async def _cancel(session: Session, name: str, because: str) -> None:
@@ -85,15 +80,13 @@ async def _until_ended(reader: AuditReader, workflow: str, because: str) -> Chro
 
 
 def _ask(reader: AuditReader, workflow: str, because: str, taken: SupervisionTaken) -> None:
-    import os
-    import pwd
-
+    from mesh.cli.ordering import person as user
     from mesh.core.messages import Cancel, Envelope
     from mesh.core.values import Holder, Inbox
     from mesh.ports import Place
     from mesh.wire.messages import encode_envelope
 
-    person = pwd.getpwuid(os.getuid()).pw_name
+    person = user()
     content = Cancel(workflow=workflow, task=workflow, award=-1, because=because, person=person)
     envelope = Envelope(
         to=taken.by,

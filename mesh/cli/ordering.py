@@ -1,0 +1,28 @@
+"""Who orders something at the command line, and why: both stand in the log."""
+
+from __future__ import annotations
+
+from mesh.core.settings import MAX_REASON
+from mesh.errors import UsageError
+
+
+def person() -> str:
+    """Return the name of the user on this machine."""
+    import os
+    import pwd
+
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+def reason(because: str) -> str:
+    """Return the reason that was given by `--because`.
+
+    Raises:
+        UsageError: It says nothing, or is too long.
+    """
+    text = because.strip()
+    if not text:
+        raise UsageError("--because: say why; it stands in the log")
+    if len(text) > MAX_REASON:
+        raise UsageError(f"--because: at most {MAX_REASON} characters")
+    return text
