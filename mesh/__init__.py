@@ -21,21 +21,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mesh.errors import (
         BudgetExceeded,
+        Conflict,
+        Contested,
         DefinitionError,
         InputRejected,
         MeshError,
         ScopeError,
+        StateError,
         TaskCancelled,
         TaskError,
         TaskExpired,
         TaskFailed,
         TaskRejected,
         UsageError,
+        ValueMismatch,
+        WriteRefused,
     )
     from mesh.runtime.agent import Agent
     from mesh.runtime.artifacts import Artifact
     from mesh.runtime.capability import Bid, Capability, Decline
     from mesh.runtime.context import Context
+    from mesh.runtime.shared import Shared, Written
     from mesh.runtime.tools import Priced, ToolFailed, tool
 
 __all__ = [
@@ -44,6 +50,8 @@ __all__ = [
     "Bid",
     "BudgetExceeded",
     "Capability",
+    "Conflict",
+    "Contested",
     "Context",
     "Decline",
     "DefinitionError",
@@ -51,6 +59,8 @@ __all__ = [
     "MeshError",
     "Priced",
     "ScopeError",
+    "Shared",
+    "StateError",
     "TaskCancelled",
     "TaskError",
     "TaskExpired",
@@ -58,6 +68,9 @@ __all__ = [
     "TaskRejected",
     "ToolFailed",
     "UsageError",
+    "ValueMismatch",
+    "WriteRefused",
+    "Written",
     "tool",
 ]
 
@@ -69,7 +82,9 @@ _HOMES = {
     "Context": "mesh.runtime.context",
     "Decline": "mesh.runtime.capability",
     "Priced": "mesh.runtime.tools",
+    "Shared": "mesh.runtime.shared",
     "ToolFailed": "mesh.runtime.tools",
+    "Written": "mesh.runtime.shared",
     "tool": "mesh.runtime.tools",
 }
 

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
-from typing import assert_type
+from typing import Any, assert_type
 
-from mesh import Agent, Artifact, Bid, Capability, Context, Decline, Priced, tool
+from mesh import (
+    Agent,
+    Artifact,
+    Bid,
+    Capability,
+    Conflict,
+    Context,
+    Decline,
+    Priced,
+    Shared,
+    Written,
+    tool,
+)
 from tests.typing.models import Need, Quote, Verdict
 
-agent = Agent("sourcing-eu", owner="team-procurement", calls=["risk.*", "procurement.quote"])
+agent = Agent(
+    "sourcing-eu",
+    owner="team-procurement",
+    calls=["risk.*", "procurement.quote"],
+    reads=["suppliers"],
+    writes=["suppliers"],
+)
 
 
 @agent.capability("procurement.quote")
@@ -80,6 +98,38 @@ async def buy(ctx: Context, need: Need) -> Quote:
     await ctx.sleep("1s")
     ctx.progress(f"{ctx.now():%H:%M} {ctx.random().randint(1, 6)} {ctx.attempt.number}")
     return quotes[0]
+
+
+@agent.capability("procurement.rate")
+async def rate(ctx: Context, need: Need) -> Quote:
+    shared = ctx.shared
+    assert_type(await shared.read("suppliers/acme"), Shared[Any])
+    known = await shared.read("suppliers/acme", type=Quote, at_least=3)
+    assert_type(known, Shared[Quote])
+    assert_type(known.value, Quote | None)
+    assert_type(await shared.read("suppliers/names", type=list[str]), Shared[list[str]])
+    quote = known.value or Quote(supplier="ACME", total=Decimal(1))
+    try:
+        written = await shared.write(
+            "suppliers/acme", quote, expected_version=known.version, because="x", objective="risk"
+        )
+        assert_type(written, Written)
+    except Conflict as late:
+        assert_type(late.version, int)
+        assert_type(late.value, object)
+        raise
+    both = {"suppliers/acme": (quote, written.version), "suppliers/x": (None, 0)}
+    assert_type(await shared.write_all(both), dict[str, Written])
+    assert_type(await shared.update("suppliers/acme", dearer, type=Quote, retries=3), Written)
+    assert_type(await shared.update("suppliers/n", lambda count: count + 1), Written)
+    async for one in shared.watch("suppliers", type=Quote):
+        assert_type(one, Shared[Quote])
+    await ctx.record_decision("buy", because="rated", evidence=[known])
+    return quote
+
+
+def dearer(quote: Quote | None) -> Quote | None:
+    return None if quote is None else Quote(supplier=quote.supplier, total=quote.total * 2)
 
 
 def check(verdict: Verdict) -> str | None:

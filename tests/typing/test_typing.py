@@ -54,5 +54,6 @@ def test_the_hello_agent_works() -> None:
         "procurement.quote",
         "procurement.double",
         "procurement.buy",
+        "procurement.rate",
     ]
     assert hello.agent.card().capability("procurement.quote") is not None
