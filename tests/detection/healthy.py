@@ -418,6 +418,25 @@ def what_is_cached_is_asked_again() -> Story:
     return story
 
 
+@healthy
+def chapters_from_the_same_notes() -> Story:
+    story = Story({"write": "a book"})
+    for turn in story.turns(30):
+        story.root.calls("notes", {}, {"plot": "boy meets girl"})
+        story.root.thinks({"chapter": turn}, {"text": f"Chapter {turn}: ..."})
+        story.root.keeps(f"chapter {turn}")
+    return story
+
+
+@healthy
+def a_patient_poll_that_is_paid() -> Story:
+    story = Story({"wait for": "the parcel"}, timeout_ms=3_600_000)
+    for _ in story.turns(30):
+        story.root.calls("track", {"parcel": 7}, {"status": "on its way"}, cost=1_000)
+        story.root.sleeps(60_000)
+    return story
+
+
 # --- clocks -------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,14 @@ SETS: dict[str, Callable[[], list[Run]]] = {
     "airline": airline,
     "group chats": who_when,
 }
-COUNTS = ("loop_returns", "ping_pong_returns", "retries_alike", "retries", "stale_results")
+COUNTS = (
+    "loop_returns",
+    "ping_pong_returns",
+    "retries_alike",
+    "retries",
+    "stale_results",
+    "stale_paid_results",
+)
 
 
 class Score(NamedTuple):

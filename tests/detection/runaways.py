@@ -330,7 +330,35 @@ def delegations_go_faster_than_planned() -> Story:
 def a_status_is_asked_without_a_pause() -> Story:
     story = Story({"wait for": "the job"})
     for _ in story.turns(30):
-        story.root.calls("status", {"job": 7}, {"status": "pending"}, cost=100)
+        story.root.calls("status", {"job": 7}, {"status": "pending"})
+    return story
+
+
+@runaway("no-progress")
+def a_paid_search_for_the_same_thing() -> Story:
+    story = Story({"find": "a cheap flight"})
+    for _ in story.turns(15):
+        story.root.calls("search", {"flight": "cheap"}, {"found": []}, cost=PAID)
+    return story
+
+
+@runaway("no-progress")
+def a_model_that_thinks_anew_and_does_the_same() -> Story:
+    story = Story({"find": "the bug"})
+    for turn in story.turns(30):
+        story.root.thinks({"so far": turn}, {"thought": f"let me look again, {turn}"})
+        story.root.calls("cat", {"file": "main.py"}, {"text": "print(1)"})
+    return story
+
+
+@runaway("no-progress")
+def the_same_paid_child_again_and_again() -> Story:
+    story = Story({"check": "it"})
+    for turn in story.turns(15):
+        story.root.thinks({"so far": turn}, {"thought": f"is it really so? {turn}"})
+        part = story.root.asks("demo.check", {"it": "is so"}, "checker", grant=SMALL)
+        part.thinks({"it": "is so"}, {"words": f"well, {turn}"})
+        part.finishes({"ok": False})
     return story
 
 

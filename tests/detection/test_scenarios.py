@@ -21,7 +21,11 @@ from tests.detection.runaways import RUNAWAYS
 from tests.detection.story import Story, replayed
 
 GOLDEN = Path(__file__).parent / "findings.txt"
-LOOPS = sorted(name for name, (kinds, _) in RUNAWAYS.items() if {"loop", "ping-pong"} & kinds)
+LOOPS = sorted(
+    name
+    for name, (kinds, _) in RUNAWAYS.items()
+    if {"loop", "ping-pong"} & kinds or "_paid_" in name
+)
 FAN_OUTS = sorted(name for name, (kinds, _) in RUNAWAYS.items() if "fan-out" in kinds)
 
 

@@ -54,6 +54,8 @@ class Limits:
     stale_results: int = 20
     """Results in a row that were all known: twice what a poll without a pause would need to be
     seen as one, and cheap."""
+    stale_paid_results: int = 8
+    """The same, of answers that cost money or tokens again: found before the 12th turn."""
     pace_ms: int = 1_000
     """A sleep at least so long is a pause: what is asked after it is a poll and no stall."""
 

@@ -2,14 +2,17 @@
 
 An answer is known if the same was asked before and the same was answered, cosmetics aside; of an
 error the words are enough, whatever was asked. A new question is progress even if its answer is
-like another's: 500 items may all be "ok". Answers are counted for the task that asked and for the
-whole workflow, so that a branch that is stuck shows in a busy workflow.
+like another's: 500 items may all be "ok". Other words of a model are none, for it finds new ones
+every time; a new artifact and an accepted write are. Answers are counted for the task that asked
+and for the whole workflow, so that a branch that is stuck shows in a busy workflow. One that was
+paid for again counts more.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mesh.core import facts as f
 from mesh.core.detectors.frame import (
@@ -25,7 +28,7 @@ from mesh.core.detectors.frame import (
 from mesh.core.detectors.likeness import alike, same_words
 from mesh.core.ids import derive
 from mesh.core.tasks import Phase
-from mesh.core.values import StepKind
+from mesh.core.values import Amount, StepKind
 
 MAX_KNOWN = 10_000
 """Answers of one workflow that are remembered; what was known before them counts as new."""
@@ -35,11 +38,24 @@ WHOLE = ""
 """Stands for the whole workflow among the names of its tasks."""
 
 
+class _Answer(NamedTuple):
+    """What `asker` was told: its name, the kind of step, and whether it was paid for.
+
+    An error counts as unpaid: that it is tried again is the retry storm's.
+    """
+
+    name: str
+    asker: str
+    paid: bool
+    kind: StepKind
+
+
 class _Run:
     """Mutable: the known answers in a row of one task, or of the whole workflow."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.paid = 0
         self.offsets: deque[int] = deque(maxlen=MAX_EVIDENCE)
 
 
@@ -68,29 +84,31 @@ class NoProgress:
         if isinstance(fact, f.StepFinished):
             if fact.kind is StepKind.SLEEP:
                 _rest(sight, learnt, fact)
-            if fact.kind not in _ASKS:
                 return ()
-            answer, asker = _step_answer(fact), fact.task
+            answer = _step_answer(fact)
+        elif sight.task.phase is Phase.ENDED:
+            learnt.runs.pop(sight.opened.task, None)
+            learnt.paced.pop(sight.opened.task, None)
+            answer = _task_answer(sight)
         else:
-            if sight.task.phase is not Phase.ENDED:
-                return ()
-            _drop(learnt, sight.opened.task)
-            answer, asker = _task_answer(sight), sight.opened.parent
-        return self._answered(sight, learnt, answer, asker)
+            return ()
+        return self._answered(sight, learnt, answer)
 
     def forget(self, workflow: str) -> None:
         """Drop what is kept of a workflow."""
         self._workflows.pop(workflow, None)
 
-    def _answered(
-        self, sight: Sight, learnt: _Learnt, answer: str, asker: str
-    ) -> Sequence[Finding]:
+    def _answered(self, sight: Sight, learnt: _Learnt, answer: _Answer) -> Sequence[Finding]:
         """Count an answer for who asked and for the workflow; return what is found by it."""
-        if answer not in learnt.known:
+        asker, limits = answer.asker, sight.limits
+        if answer.name not in learnt.known:
             make_room(learnt.known, MAX_KNOWN)
-            learnt.known[answer] = None
-            learnt.runs.pop(asker, None)
-            learnt.runs.pop(WHOLE, None)
+            learnt.known[answer.name] = None
+            if answer.kind is not StepKind.MODEL:
+                learnt.runs.pop(asker, None)
+                learnt.runs.pop(WHOLE, None)
+            return ()
+        if answer.kind in _MAKES:
             return ()
         if learnt.paced.get(asker, 0) > 0:
             learnt.paced[asker] -= 1
@@ -99,13 +117,15 @@ class NoProgress:
         for scope in dict.fromkeys((asker, WHOLE)):
             run = learnt.runs.setdefault(scope, _Run())
             run.count += 1
+            run.paid += answer.paid
             run.offsets.append(sight.record.offset)
-            if run.count > sight.limits.stale_results:
+            if run.count > limits.stale_results or run.paid > limits.stale_paid_results:
                 found.append(_seen(sight, run, scope).of(self.name, sight.task))
         return found[:1]
 
 
-_ASKS = frozenset({StepKind.TOOL, StepKind.MODEL})
+_MAKES = frozenset({StepKind.ARTIFACT, StepKind.WRITE})
+"""Steps that ask nothing: what they make is progress if it is new, and else says nothing."""
 
 
 def _rest(sight: Sight, learnt: _Learnt, fact: f.StepFinished) -> None:
@@ -115,24 +135,27 @@ def _rest(sight: Sight, learnt: _Learnt, fact: f.StepFinished) -> None:
         learnt.paced[fact.task] = PACED
 
 
-def _drop(learnt: _Learnt, task: str) -> None:
-    """Forget what only matters while a task is open."""
-    learnt.runs.pop(task, None)
-    learnt.paced.pop(task, None)
-
-
-def _step_answer(fact: f.StepFinished) -> str:
+def _step_answer(fact: f.StepFinished) -> _Answer:
     if fact.error:
-        return derive("error", fact.name, same_words(fact.error))
-    return derive("answer", fact.name, fact.input_hash, alike(fact.result))
+        name = derive("error", fact.name, same_words(fact.error))
+    else:
+        name = derive("answer", fact.name, fact.input_hash, alike(fact.result))
+    return _Answer(name, fact.task, not fact.error and _is_paid(fact.spent), fact.kind)
 
 
-def _task_answer(sight: Sight) -> str:
+def _task_answer(sight: Sight) -> _Answer:
     opened, result = sight.opened, sight.result
     if result is None:
         status = type(sight.fact).__name__
-        return derive("error", opened.capability, status, same_words(_reason(sight)))
-    return derive("answer", opened.capability, alike(opened.input), alike(result))
+        name = derive("error", opened.capability, status, same_words(_reason(sight)))
+    else:
+        name = derive("answer", opened.capability, alike(opened.input), alike(result))
+    paid = result is not None and _is_paid(sight.task.purse.spent)
+    return _Answer(name, opened.parent, paid, StepKind.DELEGATE)
+
+
+def _is_paid(spent: Amount) -> bool:
+    return spent.micro_usd > 0 or spent.tokens > 0
 
 
 def _reason(sight: Sight) -> str:
@@ -141,16 +164,21 @@ def _reason(sight: Sight) -> str:
 
 
 def _seen(sight: Sight, run: _Run, scope: str) -> Seen:
-    limit = sight.limits.stale_results
+    limits = sight.limits
+    paid = run.count <= limits.stale_results
+    seen, limit = (
+        (run.paid, limits.stale_paid_results) if paid else (run.count, limits.stale_results)
+    )
+    also = ", paid for it" if paid else ""
     who = "The whole workflow" if scope == WHOLE else _asker(sight, scope)
     return Seen(
         thing=f"answers to {scope or 'the workflow'}",
-        measure="answers in a row that were known",
-        seen=run.count,
+        measure=f"answers in a row that were known{' and paid for again' if paid else ''}",
+        seen=seen,
         limit=limit,
         evidence=run.offsets,
         text=(
-            f"{who} asked {run.count} times in a row for what it had been told already and was "
+            f"{who} asked {seen} times in a row for what it had been told already{also}, and was "
             f"told the same ({limit} allowed); the last: {quote(_asked(sight))}."
         ),
     )

@@ -26,7 +26,7 @@ def test_known_answers_in_a_row() -> None:
     assert (finding.kind, finding.seen, finding.limit) == ("no-progress", 4, 3)
     assert len(finding.evidence) == 4
     assert finding.text == (
-        "lead demo.root asked 4 times in a row for what it had been told already and was told the "
+        "lead demo.root asked 4 times in a row for what it had been told already, and was told the "
         "same (3 allowed); the last: tool look."
     )
 
@@ -55,7 +55,59 @@ def test_an_error_is_known_whatever_was_asked() -> None:
     assert story.found[0].text.endswith("tool check (no luck (attempt 4)).")
 
 
-def test_what_is_kept_decided_and_slept_is_no_answer() -> None:
+def test_what_was_paid_for_again_counts_more() -> None:
+    story = begin(stale_results=9, stale_paid_results=2)
+    for _ in range(3):
+        story.root.calls("look", 1, "the same", cost=5)
+    assert story.found == []
+    story.root.calls("look", 1, "the same", cost=5)
+    (finding,) = story.found
+    assert (finding.seen, finding.limit) == (3, 2)
+    assert finding.measure == "answers in a row that were known and paid for again"
+    assert "told already, paid for it, and was told the same (2 allowed)" in finding.text
+
+
+def test_an_error_that_was_paid_for_does_not() -> None:
+    story = begin(stale_results=9, stale_paid_results=2)
+    for _ in range(6):
+        story.root.calls("look", 1, error="no", cost=5)
+    assert story.found == []
+
+
+def test_a_child_that_is_paid_for_counts_more() -> None:
+    story = begin(stale_results=9, stale_paid_results=2)
+    for _ in range(4):
+        assert story.found == []
+        part = story.root.asks("demo.check", 1, grant=SMALL)
+        part.pays(5)
+        part.finishes("the same")
+    assert story.kinds == {"no-progress"}
+
+
+def test_other_words_of_a_model_are_no_progress() -> None:
+    story = begin()
+    for turn in range(5):
+        story.root.thinks({"so far": turn}, {"thought": turn})
+        look(story, 1)
+    assert story.kinds == {"no-progress"}
+
+
+def test_a_model_alone_is_never_stuck_while_it_has_new_words() -> None:
+    story = begin()
+    for turn in range(20):
+        story.root.thinks({"so far": turn}, {"thought": turn})
+    assert story.found == []
+
+
+def test_a_new_artifact_is_progress() -> None:
+    story = begin()
+    for turn in range(20):
+        look(story, 1)
+        story.root.keeps(f"page {turn}")
+    assert story.found == []
+
+
+def test_what_is_kept_again_decided_and_slept_is_no_answer() -> None:
     story = begin()
     for _ in range(9):
         story.root.keeps("the same")
