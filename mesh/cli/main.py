@@ -31,6 +31,8 @@ COMMANDS = (
     "replay",
     "watch",
     "cancel",
+    "state",
+    "policy",
     "audit",
     "topics",
     "broker",

@@ -251,6 +251,26 @@ def _presence() -> tuple[Setting, ...]:
     return (*(setting for setting in _compacted("") if setting.name not in names), *own)
 
 
+def _shared(partitions: Partitions, kept: int) -> tuple[Row, ...]:
+    """Return the rows of shared state."""
+    return (
+        Row(
+            Kind.CHANGES,
+            "state key; the partition is that of the part before the last `/`",
+            partitions.state,
+            True,
+            _deleted(kept, "what was proposed, and so the history of every key"),
+        ),
+        Row(
+            Kind.STATE,
+            "state key; partitioned like the changes",
+            partitions.state,
+            True,
+            _compacted("a key has one entry, its latest"),
+        ),
+    )
+
+
 def table(partitions: Partitions, settings: Settings) -> tuple[Row, ...]:
     """Return the table of all kinds of topics."""
     kept = settings.retention_ms
@@ -292,20 +312,7 @@ def table(partitions: Partitions, settings: Settings) -> tuple[Row, ...]:
             True,
             _compacted("a workflow has one entry, until its tombstone"),
         ),
-        Row(
-            Kind.CHANGES,
-            "state key; the partition is that of the part before the last `/`",
-            partitions.state,
-            True,
-            _deleted(kept, "what was proposed, and so the history of every key"),
-        ),
-        Row(
-            Kind.STATE,
-            "state key; partitioned like the changes",
-            partitions.state,
-            True,
-            _compacted("a key has one entry, its latest"),
-        ),
+        *_shared(partitions, kept),
         Row(
             Kind.INCIDENTS,
             "workflow or agent",
