@@ -158,6 +158,8 @@ class _Tree:
         if step.kind is StepKind.SPEND:
             return Text(f"spent {words.amount(step.cost)}: {words.clip(step.text)}")
         text = Text(f"{step.kind} {step.name}")
+        if step.kind in (StepKind.READ, StepKind.WRITE) and step.ended_ms and not step.error:
+            text.append(f": {words.clip(step.text)}")
         cost = f"  {words.amount(step.cost)}" if any(step.cost) else ""
         text.append(f"  {took or 'not finished'}{cost}", "dim")
         if step.tries > 1:

@@ -143,6 +143,7 @@ class _One:
             if (name.startswith(head) if head else "/" not in name) and step.offset >= state.revised
         }
         self._taken: set[str] = set()
+        self._unanswered: set[str] = set()
         self._difference: tuple[str, str, str] | None = None
         self._waits = False
 
@@ -159,10 +160,10 @@ class _One:
             case c.HandlerStopped():
                 self.finished = True
                 self.over.set()
-            case c.Waiting():
+            case c.Waiting() if self._unanswered.issuperset(said.steps):
                 self._waiting()
             case _:
-                pass  # nothing is performed, probed or reviewed here
+                pass  # its answer is on its way; nothing is performed, probed or reviewed here
         return []
 
     def _called(self, call: c.Call) -> list[c.Resolve | c.Refuse]:
@@ -177,6 +178,7 @@ class _One:
         self._taken.add(entry.name)
         self._left.pop(entry.name, None)
         if entry.step.result is None:
+            self._unanswered.add(call.step)
             return []
         return [c.Resolve(self.work.task, self.work.award, call.step, entry.step.result)]
 
@@ -185,7 +187,8 @@ class _One:
         called = shown(signature(call))
         error = self._refused(call)
         earlier = self.state.steps.get(call.step)
-        if earlier is not None:  # the recorded attempt took what one before it had done there
+        if earlier is not None and signature_of(earlier) != signature(call):
+            # the recorded attempt took what one before it had done there
             self.differs(call.step, shown(signature_of(earlier)), called)
         elif error is not None:
             return [c.Refuse(self.work.task, self.work.award, call.step, error)]

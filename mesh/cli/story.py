@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from mesh.cli import words
 from mesh.core import facts as f
 from mesh.core.budget import ZERO, add
 from mesh.core.ledger import Ledger
@@ -394,6 +395,7 @@ class _Telling:
         step = task.step(record, fact.step, fact.kind, fact.name)
         step.open.clear()
         step.cost = add(step.cost, fact.spent)
+        step.text = words.state(fact.kind, fact.name, fact.result) or step.text
         step.error = fact.error
         step.ended_ms = record.append_ms
 

@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from mesh.core import facts as f
-from mesh.core.values import Amount, Cause, Terms
+from mesh.core.values import Amount, Body, Cause, StepKind, Terms
+from mesh.errors import WireError
+from mesh.wire.canonical import parse_json
 
 MICRO = 1_000_000
 SHORT_ID = 10
@@ -144,9 +146,47 @@ def _begun(fact: f.StepBegun) -> str:
 
 
 def _step_finished(fact: f.StepFinished) -> str:
-    how = f"fails: {fact.error}" if fact.error else "is done"
+    how = (
+        f"fails: {fact.error}"
+        if fact.error
+        else state(fact.kind, fact.name, fact.result) or "is done"
+    )
     cost = f" ({amount(fact.spent)})" if any(fact.spent) else ""
     return f"{fact.kind} {fact.name} {how}{cost}"
+
+
+def state(kind: StepKind, name: str, result: Body) -> str:
+    """Return what a step found in shared state or made of it, with versions, "" for no such step.
+
+    A change that is not in force says so by its error.
+    """
+    tell = {StepKind.READ: _found, StepKind.WRITE: _judged}.get(kind)
+    if tell is None or result.content is None:
+        return ""
+    try:
+        return tell(name, parse_json(result.content))
+    except (WireError, KeyError, TypeError) as error:
+        return f"recorded what cannot be read: {error}"
+
+
+def _found(name: str, entry: dict[str, Any]) -> str:
+    version, agent = entry["version"], entry["agent"] or "a person"
+    if not version:
+        return "nothing is there"
+    gone = ", deleted" if entry["value"] is None else ""
+    contested = ", contested" if entry["contested"] else ""
+    return f"{_version(name, entry['key'], version)} by {agent}{gone}{contested}"
+
+
+def _version(name: str, key: str, version: int) -> str:
+    return f"version {version}" if key == name else f"version {version} of {key}"
+
+
+def _judged(name: str, verdict: dict[str, Any]) -> str:
+    keys = [entry["key"] for entry in verdict["entries"]]
+    made = [_version(name, key, own) for own, key in zip(verdict["versions"], keys, strict=False)]
+    reason = f": {verdict['reason']}" if verdict["reason"] else ""
+    return f"{verdict['verdict']} as {listed(made)}{reason}"
 
 
 def _suspended(fact: f.WorkSuspended) -> str:

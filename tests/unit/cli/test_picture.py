@@ -9,6 +9,7 @@ from mesh.cli.reasons import Explanation, Reason, explain
 from mesh.cli.story import Chronicle, tell
 from mesh.core.values import Wait
 from tests.simulation.scribe import BOB, ROOT, Scribe
+from tests.unit.cli import sharing
 from tests.unit.cli.conftest import Recorded
 
 
@@ -137,3 +138,24 @@ def test_status_is_never_told_by_colour_alone() -> None:
     assert sign("completed").plain == "✓"
     assert sign("failed").plain == "✗"
     assert sign("working").plain == "…"
+
+
+async def test_reads_and_writes_are_shown_with_their_versions() -> None:
+    chronicle = await sharing.taken()
+    story = tell(chronicle, 0)
+    assert story is not None
+    lines = [line.strip(" │├└─") for line in drawn(picture(story, wide=False)).splitlines()]
+    told = [line for line in lines if line.startswith(("read", "write"))]
+    assert told[0].startswith("read stock/desk: version 1 by clerk  ")
+    assert told[1].startswith("write stock/desk: accepted as version 2  ")
+    assert told[2].startswith("write stock/desk  ")
+    late = "failed: conflict: stock/desk: version 1 was expected, and store wrote version 2 in task"
+    assert late in told[2]
+    assert told[3].startswith("read stock/*: version 2 of stock/desk by store  ")
+    assert len(told) == 4
+
+
+async def test_a_write_that_nobody_judged_yet_is_not_finished() -> None:
+    story = tell(await sharing.interrupted(), 0)
+    assert story is not None
+    assert "write stock/desk  not finished" in drawn(picture(story, wide=False))

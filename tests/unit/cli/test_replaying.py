@@ -12,7 +12,7 @@ from mesh.core.ledger import Ledger
 from mesh.core.tasks import TaskState
 from mesh.runtime.artifacts import MemoryArtifacts
 from mesh.testing import MemoryMesh
-from tests.unit.cli import office_changed
+from tests.unit.cli import office_changed, sharing
 from tests.unit.cli.conftest import Recorded
 from tests.unit.cli.office import AGENTS, Need, Order, ann, desk
 
@@ -152,3 +152,30 @@ async def test_of_several_attempts_the_last_is_run() -> None:
     assert any("1~1" in state.steps for state in chronicle.states.values())
     for task in chronicle.states:
         assert (await replayed(chronicle.states[task], agent)).verdict is Verdict.SAME
+
+
+# --- shared state -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("disturbed", [False, True])
+async def test_reads_and_verdicts_are_those_of_the_journal(disturbed: bool) -> None:
+    """The state is another by now, and there is no replica and nobody who judges."""
+    (state,) = (await sharing.taken(disturbed=disturbed)).states.values()
+    assert ("0~1" in state.steps) is disturbed
+    found = await replayed(state, sharing.store)
+    assert (found.verdict, found.step, found.called) == (Verdict.SAME, "", "")
+    assert found.steps == 6
+
+
+async def test_a_write_of_something_else_is_a_difference() -> None:
+    (state,) = (await sharing.taken()).states.values()
+    found = await replayed(state, sharing.changed)
+    assert (found.verdict, found.step) == (Verdict.DIVERGES, "2")
+    assert found.recorded.startswith("write stock/desk (input ")
+    assert found.called.startswith("write stock/desk (input ")
+    assert found.recorded != found.called
+
+
+async def test_a_write_that_nobody_judged_yet_waits() -> None:
+    (state,) = (await sharing.interrupted()).states.values()
+    assert (await replayed(state, sharing.store)).verdict is Verdict.WAITS

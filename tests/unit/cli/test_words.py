@@ -7,7 +7,8 @@ import pytest
 
 from mesh.cli import words
 from mesh.core import facts as f
-from mesh.core.values import Amount, Cause, Holder
+from mesh.core.values import NOTHING, Amount, Body, Cause, Holder, StepKind
+from mesh.wire.canonical import body_of
 from tests.simulation.scribe import ANN, ROOT, Scribe, terms
 
 
@@ -94,3 +95,55 @@ def test_every_kind_of_fact_has_a_sentence() -> None:
     assert (
         "awarded to ann-1 (direct, attempt 2, again because the worker fell silent): it is there"
     ) in said
+
+
+# --- shared state -------------------------------------------------------------------------------
+
+
+def entry(**other: object) -> dict[str, object]:
+    basis = {"key": "a/b", "version": 3, "value": 1, "contested": False, "agent": "ann"}
+    return basis | other
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (entry(), "version 3 by ann"),
+        (entry(key="a/c"), "version 3 of a/c by ann"),
+        (entry(value=None), "version 3 by ann, deleted"),
+        (entry(contested=True), "version 3 by ann, contested"),
+        (entry(agent=""), "version 3 by a person"),
+        (entry(version=0), "nothing is there"),
+        ({"key": "a/b"}, "recorded what cannot be read: 'version'"),
+        (7, "recorded what cannot be read: 'int' object is not subscriptable"),
+    ],
+)
+def test_a_read_in_words(found: object, text: str) -> None:
+    assert words.state(StepKind.READ, "a/b", body_of(found)) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "versions", "reason", "text"),
+    [
+        ("a/b", "accepted", [4], "", "accepted as version 4"),
+        ("a/*", "accepted", [4, 1], "", "accepted as version 4 of a/b and version 1 of a/c"),
+        ("a/b", "merged", [4], "merged by union with version 3 of ann",
+         "merged as version 4: merged by union with version 3 of ann"),
+    ],
+)  # fmt: skip
+def test_a_write_in_words(
+    name: str, verdict: str, versions: list[int], reason: str, text: str
+) -> None:
+    told = {
+        "verdict": verdict,
+        "reason": reason,
+        "versions": versions,
+        "entries": [entry(), entry(key="a/c")],
+    }
+    assert words.state(StepKind.WRITE, name, body_of(told)) == text
+
+
+def test_other_steps_and_what_was_left_out_say_nothing_of_state() -> None:
+    assert words.state(StepKind.TOOL, "a/b", body_of(entry())) == ""
+    assert words.state(StepKind.READ, "a/b", NOTHING) == ""
+    assert words.state(StepKind.READ, "a", Body(b"x", "", b"{")).startswith("recorded what")
