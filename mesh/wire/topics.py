@@ -220,6 +220,13 @@ _COMMON = (
 )
 
 
+_HEALED = Setting(
+    "min.compaction.lag.ms",
+    str(HOUR_MS),
+    "a replaced processor may write an older entry last; its successor writes the later one again",
+)
+
+
 def _deleted(after_ms: int, reason: str) -> tuple[Setting, ...]:
     roll_ms = max(after_ms // 8, 10 * SECOND_MS)
     return (
@@ -266,7 +273,7 @@ def _shared(partitions: Partitions, kept: int) -> tuple[Row, ...]:
             "state key; partitioned like the changes",
             partitions.state,
             True,
-            _compacted("a key has one entry, its latest"),
+            (*_compacted("a key has one entry, its latest"), _HEALED),
         ),
     )
 
