@@ -49,7 +49,7 @@ SHOWN = 50
 """Differences in a table; JSON has them all."""
 Target = Annotated[
     str,
-    typer.Argument(metavar="[KEY|PREFIX]", help="A key, or a prefix of keys.", show_default="all"),
+    typer.Argument(metavar="KEY|PREFIX", help="A key, or a prefix of keys.", show_default="all"),
 ]
 Key = Annotated[str, typer.Argument(metavar="KEY")]
 
