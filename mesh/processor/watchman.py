@@ -1,0 +1,564 @@
+"""Watches the audit stream: judges every fact, runs the detectors, and writes what they find.
+
+The owner of a `Watchman` tells it which partitions are its own and gives it their records::
+
+    watchman = Watchman(log, mesh, failed=...)   # after `await check_audit(log, mesh)`
+    await watchman.take(partition, first)  # `first`: the committed offset; reads what it must
+    await watchman.see(record)             # one after the other; waits where too much is on its way
+    watchman.commits()                     # {partition: offset} that may be committed now
+    watchman.committed(offsets)            # what the group took of them
+    await watchman.look()                  # every half second: the lag, and where to begin again
+    await watchman.settle(timeout_s)       # before giving up in peace
+    watchman.give_up(partition)            # what comes later of it is dropped
+
+**Order of effects.** A finding is appended to `M.incidents` under its workflow; only when that is
+acknowledged may the record that led to it be committed. Its id is derived from what it is about, so
+a repeat (an append whose outcome was unknown, a restart, a worker that was replaced and writes on)
+is the same incident, and readers show it once.
+
+**Where a successor begins.** To judge the record at the committed offset one must know every
+workflow that is open there, from its beginning, and all supervisions. So a `Header` is kept
+(see `mesh.processor.beat`), in `M.open` under `watchman/PARTITION`: the same kind of entry by which
+supervisors tell where to begin, compacted, in the same partition. It is not in the commit's
+metadata: those of a processor are written by Faust, which has none, and 200 supervisions are four
+times as long as a broker allows. It cannot be derived from the entries of workflows either: those
+have the supervision of their own task partition alone, and young workflows have no entry yet.
+A header is written once everything before it is settled, so it and the commit need no order: with
+an old one more is read, and nothing else differs.
+
+What lies between header and commit is read quietly. What is found there about workflows that are
+still open is told again, for limits may have changed since; the rest was told before the commit.
+
+Nothing here decides what a fact means, and nothing acts on a finding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from functools import cache, partial
+from typing import NamedTuple
+
+from mesh.core.detectors.frame import Finding
+from mesh.core.detectors.limits import LimitTable
+from mesh.core.facts import Record
+from mesh.core.ids import audit_partition_of
+from mesh.core.tasks import Header
+from mesh.core.values import TaskPartition
+from mesh.errors import MeshError, NewerSchema, TransportError, WireError, WrongTopic
+from mesh.ports import Incoming, Log, Place, Report
+from mesh.processor.beat import RECALLED, Beat
+from mesh.wire import topics
+from mesh.wire.entries import OpenWorkflow, decode_open, encode_entry
+from mesh.wire.facts import decode_fact
+from mesh.wire.schemas import MARKER, PREFIX, current, released
+
+NOTE_EVERY = 20_000
+"""Records after which it is noted anew where to begin: a second of reading more after a restart,
+and at most a few kilobytes a second in `M.open`."""
+MAX_FLYING = 1_000
+"""Findings without a report: far more than a mesh in order has in a day, and little memory."""
+TOLD_EVERY = 100_000
+"""Records after which a long restoring says how far it is."""
+PREFIX_OF_KEYS = b"watchman/"
+"""Of our entries in `M.open`; a capability has a dot, so no workflow's key begins so."""
+
+_log = logging.getLogger(__name__)
+
+
+async def check_audit(log: Log, mesh: str) -> int:
+    """Return how many partitions the audit stream has.
+
+    Raises:
+        WrongTopic: A topic that is read or written is missing, or the two do not fit together; the
+            message names each.
+    """
+    audit, opened = topics.audit(mesh), topics.open_workflows(mesh)
+    names = (audit, opened, topics.incidents(mesh))
+    counts = {name: len(await log.ends(name)) for name in names}
+    wrong = [f"{name} is missing" for name, count in counts.items() if not count]
+    if not wrong and counts[audit] != counts[opened]:
+        both = f"{audit} has {counts[audit]} partitions and {opened} has {counts[opened]}"
+        wrong = [f"{both}, and they are partitioned alike"]
+    if wrong:
+        raise WrongTopic(f"{'; '.join(wrong)}: see `mesh topics plan`, then `mesh topics apply`")
+    return counts[audit]
+
+
+class Progress(NamedTuple):
+    """How far the restoring of a partition is: the next offset, and the one to come to."""
+
+    next: int
+    end: int
+
+
+class Watchman:
+    """Mutable: the audit partitions that this worker owns, and what was found in them.
+
+    Args:
+        log: Where to read and append; opened, and closed, by the caller.
+        mesh: The mesh's name.
+        limits: The detectors' limits.
+        failed: Told why nothing can go on: the log is over, or a newer release wrote a fact.
+        skips_newer: Pass over what a newer release seems to have written, as over garbage.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        mesh: str,
+        *,
+        failed: Callable[[MeshError], None],
+        limits: LimitTable | None = None,
+        skips_newer: bool = False,
+    ) -> None:
+        self.posts: dict[int, Post] = {}
+        self.facts = 0
+        self.void = 0
+        self.unreadable = 0
+        """Records that are no facts: they are passed over, as by every reader of the stream."""
+        self.findings: Counter[str] = Counter()
+        """By kind, as they were found; what is found again after a restart counts again."""
+        self.told = 0
+        """Incidents that were acknowledged."""
+        self.repeated = 0
+        """Appends that were made again because their outcome was unknown."""
+        self.untold = 0
+        """Findings that fit into no record."""
+        self._log = log
+        self._mesh = mesh
+        self._limits = limits
+        self._failed = failed
+        self._skips_newer = skips_newer
+        self._audit = topics.audit(mesh)
+        self._open = topics.open_workflows(mesh)
+        self._incidents = topics.incidents(mesh)
+        self._flying = 0
+        self._over = False
+        self._again: deque[_Telling] = deque()
+        self._changed = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Watchman of {sorted(self.posts)}, {self._flying} on their way>"
+
+    @property
+    def open_workflows(self) -> int:
+        """Workflows that are open in our partitions: what our memory grows with."""
+        return sum(len(post.beat.ledger.members) for post in self.posts.values())
+
+    def settled(self) -> Mapping[int, int]:
+        """Return the offset up to which each partition of `M.audit` is done."""
+        ready = (post for post in self.posts.values() if post.ready.is_set())
+        return {post.partition: post.settled for post in ready}
+
+    def commits(self) -> Mapping[int, int]:
+        """Return the offsets that are settled and were not committed; see `committed`."""
+        settled = self.settled().items()
+        return {at: offset for at, offset in settled if offset > self.posts[at].committed}
+
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        """Note what the group took."""
+        for partition, offset in offsets.items():
+            if partition in self.posts:
+                self.posts[partition].committed = offset
+
+    def lag(self) -> Mapping[int, int]:
+        """Return how many records of each partition are yet to be judged, as of the last look."""
+        return {post.partition: max(0, post.end - post.beat.next) for post in self.posts.values()}
+
+    def restoring(self) -> Mapping[int, Progress]:
+        """Return the partitions that are not watched yet, and how far each is."""
+        waiting = (post for post in self.posts.values() if not post.ready.is_set())
+        return {post.partition: Progress(post.beat.next, post.first) for post in waiting}
+
+    # --- partitions -----------------------------------------------------------------------------
+
+    def take(self, partition: int, first: int) -> Coroutine[None, None, None]:
+        """Own a partition from now on; what is returned reads what must be known of it.
+
+        `first` is the offset that was committed for it, 0 for none. Records wait until everything
+        is read; call and await in one, or give records meanwhile.
+
+        Raises:
+            TransportError: The log cannot be read; the partition is not taken. From the awaiting.
+        """
+        self.give_up(partition)
+        post = self.posts[partition] = Post(partition, Beat(Header(0, 0, ()), self._limits))
+        return self._take(post, first)
+
+    async def _take(self, post: Post, first: int) -> None:
+        try:
+            ends = await self._log.ends(self._audit)
+            if post.partition not in ends:
+                raise WrongTopic(f"{self._audit} has no partition {post.partition} any more")
+            low, high = ends[post.partition]
+            header = await self._where_to_begin(post.partition, low, high)
+            post.beat = Beat(header, self._limits)
+            post.first = max(header.offset, min(first, high))
+            post.end, post.noted, post.committed = high, header.offset, first
+            await self._restore(post)
+            post.ready.set()
+        finally:
+            if not post.ready.is_set():
+                self._drop(post)
+
+    def give_up(self, partition: int) -> None:
+        """Drop a partition: what was found in it and not acknowledged is its next owner's."""
+        post = self.posts.get(partition)
+        if post is not None:
+            self._drop(post)
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until all that was found is told; False if that takes too long.
+
+        It is noted then where to begin, so that who comes next reads little.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while any(post.dues for post in self.posts.values()):
+                    await self._change()
+                for post in tuple(self.posts.values()):
+                    self._note(post, least=1)
+                while self._flying:
+                    await self._change()
+        except TimeoutError:
+            return False
+        return True
+
+    def _drop(self, post: Post) -> None:
+        post.gone = True
+        post.ready.set()
+        post.dues.clear()
+        if self.posts.get(post.partition) is post:
+            del self.posts[post.partition]
+        self._changed.set()
+
+    # --- restoring ------------------------------------------------------------------------------
+
+    async def _where_to_begin(self, partition: int, low: int, high: int) -> Header:
+        """Return the header that was noted last; without one, the beginning of the log."""
+        key, found = _key(partition), None
+        place = Place(self._open, partition)
+        async with aclosing(self._log.scan(place, 0, keep=lambda own: own == key)) as batches:
+            async for batch in batches:
+                for record in batch:
+                    found = record
+        header = _header(found) or Header(0, 0, ())
+        if header.offset > high:
+            _log.warning("%s[%d] ends before %d: it is another log", self._audit, partition, high)
+            header = Header(0, 0, ())
+        if header.offset < low:
+            _log.warning(
+                "%s[%d]: the records from %d to %d are gone (retention): what is supervised since "
+                "before then is watched once its supervision is taken anew",
+                *(self._audit, partition, header.offset, low),
+            )
+            header = header._replace(offset=low)
+        return header
+
+    async def _restore(self, post: Post) -> None:
+        """Fold what lies before the committed offset; tell what is found of what is still open."""
+        beat, held, said = post.beat, list[Finding](), post.beat.next
+        first = max(0, said - RECALLED)
+        if first < post.first:
+            _log.info("%s[%d]: reading %d to %d", self._audit, post.partition, first, post.first)
+            place = Place(self._audit, post.partition)
+            async with aclosing(self._log.scan(place, first, post.first)) as batches:
+                async for batch in batches:
+                    held += self._restored(post, batch)
+                    if beat.next >= said + TOLD_EVERY:
+                        said = beat.next
+                        where = (self._audit, post.partition, said, post.first)
+                        _log.info("%s[%d]: at %d of %d", *where)
+                    await asyncio.sleep(0)  # what is there already would come without a pause
+                    if post.gone:
+                        return
+        beat.next = max(beat.next, post.first)
+        for finding in held:
+            if beat.is_open(finding.workflow):
+                self._tell(post, finding, None)
+
+    def _restored(self, post: Post, batch: Sequence[Incoming]) -> Sequence[Finding]:
+        found: list[Finding] = []
+        for record in batch:
+            if post.gone:
+                break
+            if record.offset < post.beat.next:
+                _recall(post.beat, record)
+            else:
+                found += self._judged(post, record)
+        return found
+
+    # --- watching -------------------------------------------------------------------------------
+
+    async def see(self, record: Incoming) -> None:
+        """Judge a record of `M.audit`, in the order of its partition.
+
+        Waits while the partition is restored, or too much is on its way. One of a partition that is
+        not ours is dropped, and so is a repeat; what is missing between two is read from the log.
+        """
+        post = self.posts.get(record.partition)
+        if post is None:
+            return
+        if not post.ready.is_set():
+            await post.ready.wait()
+        if record.offset > post.beat.next and not post.gone:
+            await self._catch_up(post, record.offset)
+        await self._see(post, record)
+
+    async def _catch_up(self, post: Post, end: int) -> None:
+        """Judge what was not given to us; it may be none, for a log can have holes."""
+        place = Place(self._audit, post.partition)
+        async with aclosing(self._log.scan(place, post.beat.next, end)) as batches:
+            async for batch in batches:
+                for record in batch:
+                    await self._see(post, record)
+                if post.gone:
+                    return
+
+    async def _see(self, post: Post, record: Incoming) -> None:
+        while self._flying >= MAX_FLYING and not post.gone:
+            await self._change()
+        if post.gone or record.offset < post.beat.next:
+            return
+        found = self._judged(post, record)
+        if found and not post.gone:
+            due = _Due(record.offset)
+            post.dues.append(due)
+            for finding in found:
+                self._tell(post, finding, due)
+            post.pop_settled()
+
+    def _judged(self, post: Post, record: Incoming) -> Sequence[Finding]:
+        """Fold a record; return what is found by it."""
+        try:
+            decoded = decode_fact(record.value)
+        except WireError as error:
+            self._pass_over(post, record, error)
+            return ()
+        fact = Record(record.offset, record.append_ms, decoded.sequence, decoded.fact)
+        void, found = post.beat.add(fact)
+        self.facts += 1
+        self.void += bool(void)
+        for finding in found:
+            self.findings[finding.kind] += 1
+            _log.warning("%s in %s: %s", finding.kind, finding.workflow, finding.text)
+        return found
+
+    def _pass_over(self, post: Post, record: Incoming, error: WireError) -> None:
+        where = f"{record.topic}[{record.partition}]@{record.offset}"
+        if _seems_newer(record) and not self._skips_newer:
+            self._fail(
+                NewerSchema(
+                    f"{where} has a schema that this release does not know ({error}); run the "
+                    "processor of the release that wrote it"
+                )
+            )
+            return
+        self.unreadable += 1
+        _log.warning("%s is no fact: %s", where, error)
+        post.beat.skip(record.offset, record.append_ms)
+
+    # --- telling --------------------------------------------------------------------------------
+
+    def _tell(self, post: Post, finding: Finding, due: _Due | None) -> None:
+        """Put a finding on the incidents' topic; `due` waits for it."""
+        try:
+            value = encode_entry(finding.incident(post.partition))
+        except WireError:
+            _log.exception("a finding about %s fits into no record", finding.workflow)
+            self.untold += 1
+            return
+        key = finding.workflow.encode()
+        self._append(_Telling(post, Place(self._incidents, -1), key, value, due))
+
+    def _append(self, telling: _Telling) -> None:
+        self._flying += 1
+        if telling.due is not None:
+            telling.due.left += 1
+        try:
+            report = partial(self._reported, telling)
+            self._log.append(telling.place, telling.key, telling.value, (), report)
+        except TransportError as error:
+            self._unknown(telling, str(error))
+
+    def _reported(self, telling: _Telling, report: Report) -> None:
+        if report.error is not None:
+            self._unknown(telling, report.error)
+            return
+        self._landed(telling)
+        self.told += telling.place.topic == self._incidents
+
+    def _unknown(self, telling: _Telling, why: str) -> None:
+        """Make an append again, at the next look; its record stays due until then."""
+        failure = self._log.failure()
+        if failure is not None:
+            self._landed(telling)
+            self._fail(failure)
+        elif telling.post.gone:
+            self._landed(telling)
+        else:
+            _log.warning("appending again: %s", why)
+            self._again.append(telling)
+
+    def _landed(self, telling: _Telling) -> None:
+        """Count an append that is on its way no more."""
+        self._flying -= 1
+        if telling.due is not None:
+            telling.due.left -= 1
+            telling.post.pop_settled()
+        self._put_note(telling.post)
+        self._changed.set()
+
+    def _fail(self, error: MeshError) -> None:
+        """Give everything up: what is not settled is watched again, by whoever comes next."""
+        for post in tuple(self.posts.values()):
+            self._drop(post)
+        if not self._over:
+            self._over = True
+            self._failed(error)
+
+    # --- now and then ---------------------------------------------------------------------------
+
+    async def look(self) -> None:
+        """Make again what is uncertain, measure the lag, note where to begin; twice a second.
+
+        Raises:
+            TransportError: The log cannot be asked just now; the next look does.
+        """
+        again, self._again = self._again, deque()
+        for telling in again:
+            self._flying -= 1
+            if telling.due is not None:
+                telling.due.left -= 1
+            if not telling.post.gone:
+                self.repeated += 1
+                self._append(telling)
+        if not self.posts:
+            return
+        ends = await self._log.ends(self._audit)
+        for post in tuple(self.posts.values()):
+            post.end = ends[post.partition][1] if post.partition in ends else post.end
+            self._note(post, least=NOTE_EVERY)
+
+    def _note(self, post: Post, *, least: int) -> None:
+        """Have it noted where to begin, if that is so many records further than it was."""
+        if not post.ready.is_set() or post.gone:
+            return
+        header = post.beat.begin()
+        if post.note is None and header.offset >= post.noted + least:
+            post.note, post.note_at = header, post.beat.next
+        self._put_note(post)
+
+    def _put_note(self, post: Post) -> None:
+        """Write down where to begin, once everything before the time of asking is settled."""
+        header = post.note
+        if header is None or post.gone or post.settled < post.note_at:
+            return
+        post.note, post.noted = None, header.offset
+        entry = OpenWorkflow(TaskPartition("", post.partition), "", header)
+        try:
+            value = encode_entry(entry)
+        except WireError as error:
+            _log.warning("who comes next reads more than it must: %s", error)
+            return
+        self._append(_Telling(post, Place(self._open, post.partition), _key(post.partition), value))
+
+    async def _change(self) -> None:
+        """Wait until something was acknowledged or dropped."""
+        self._changed.clear()
+        await self._changed.wait()
+
+
+class Post:
+    """Mutable: one partition in our hands; `first` is where watching begins."""
+
+    def __init__(self, partition: int, beat: Beat) -> None:
+        self.partition = partition
+        self.beat = beat
+        self.first = 0
+        self.committed = 0
+        self.end = 0
+        self.ready = asyncio.Event()
+        self.gone = False
+        self.dues: deque[_Due] = deque()
+        self.noted = 0
+        self.note: Header | None = None
+        self.note_at = 0
+
+    def __repr__(self) -> str:
+        state = "gone" if self.gone else "ready" if self.ready.is_set() else "restoring"
+        return f"<Post {self.partition} {state}, {self.beat}, settled={self.settled}>"
+
+    @property
+    def settled(self) -> int:
+        """The offset up to which all that was found is told."""
+        return self.dues[0].offset if self.dues else self.beat.next
+
+    def pop_settled(self) -> None:
+        """Drop what has been told of."""
+        while self.dues and not self.dues[0].left:
+            self.dues.popleft()
+
+
+class _Due:
+    """Mutable: what waits for the `left` appends that a record led to."""
+
+    __slots__ = ("left", "offset")
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        self.left = 0
+
+
+class _Telling(NamedTuple):
+    """An append, with what waits for it; it can be made again."""
+
+    post: Post
+    place: Place
+    key: bytes
+    value: bytes
+    due: _Due | None = None
+
+
+def _key(partition: int) -> bytes:
+    """Return the key of our entry in `M.open`."""
+    return b"%b%d" % (PREFIX_OF_KEYS, partition)
+
+
+def _header(found: Incoming | None) -> Header | None:
+    """Return where to begin, as it was noted; None if it was not, or cannot be read."""
+    if found is None or found.value is None:
+        return None
+    try:
+        return decode_open(found.value).header
+    except WireError as error:
+        _log.warning("%s[%d]@%d: %s", found.topic, found.partition, found.offset, error)
+        return None
+
+
+def _recall(beat: Beat, record: Incoming) -> None:
+    """Show a record that stands before the beginning."""
+    try:
+        decoded = decode_fact(record.value)
+    except WireError:
+        return
+    beat.recall(Record(record.offset, record.append_ms, decoded.sequence, decoded.fact))
+
+
+def _seems_newer(record: Incoming) -> bool:
+    """Tell a newer release's fact from garbage: it stands under a key that a fact could have."""
+    value, key = record.value or b"", record.key
+    if not value.startswith(MARKER) or len(value) < PREFIX or value[:PREFIX] in _known():
+        return False
+    if key is None or b"/" in key:
+        return True
+    return audit_partition_of(key.decode(errors="replace")) == record.partition
+
+
+@cache
+def _known() -> frozenset[bytes]:
+    return frozenset(schema.prefix for schema in (*current().values(), *released()))
