@@ -3,9 +3,9 @@
 A workflow that is one suspended task, waiting for a time, is looked at by nobody before then, and
 a supervisor may have many thousands. What is known of one (its watch, its state, where to read it)
 is some thirty objects and five kilobytes. So it is *packed*: pickled, and compressed against
-the first one, to some 300 bytes. Whoever looks at it unpacks it first
-(`Desk.ledger`), so no other part of the node can tell the difference, and a sleeper costs neither
-a fact nor a read. Packed bytes never leave the process that packed them.
+another one, to some 300 bytes. Whoever looks at it unpacks it first (`Desk.ledger`), so no other
+part of the node can tell the difference, and a sleeper costs neither a fact nor a read. Packed
+bytes never leave the process that packed them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 DUE_BYTES: Final = 8
 """What is packed begins with when it is due, and is one object: a second would cost 100 bytes."""
+PATTERN_BYTES: Final = 8 * 1024
+"""A larger one holds somebody's contents, which no other has, and costs time with each. What was
+packed before there was a pattern refers to none, and unpacks with any."""
 RAW: Final = -15
 """Deflate without header and checksum: the bytes stay in memory."""
 FASTEST: Final = 1
@@ -44,7 +47,8 @@ class Asleep(Generic[T]):
     def pack(self, workflow: str, due_ms: int, awake: T) -> None:
         """Keep `awake` until it is unpacked."""
         whole = pickle.dumps(awake, pickle.HIGHEST_PROTOCOL)
-        self._pattern = self._pattern or whole
+        if not self._pattern and len(whole) <= PATTERN_BYTES:
+            self._pattern = whole
         squeezer = zlib.compressobj(FASTEST, wbits=RAW, zdict=self._pattern)
         due = due_ms.to_bytes(DUE_BYTES)
         self._sleepers[workflow] = due + squeezer.compress(whole) + squeezer.flush()

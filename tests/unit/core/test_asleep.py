@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from mesh.core import effects as e
 from mesh.core import facts as f
 from mesh.core import messages as m
-from mesh.core.asleep import Asleep
+from mesh.core.asleep import PATTERN_BYTES, Asleep
 from mesh.core.ids import derive
 from mesh.core.values import Holder
 from mesh.core.watches import NAP_MS, PACKED_AT_ONCE, SWEEP_MS
@@ -58,6 +59,18 @@ def test_what_is_packed_comes_back_once() -> None:
     assert asleep.unpack("w") == what
     assert ("w" in asleep, len(asleep)) == (False, 0)
     assert not asleep.drop("w")
+
+
+def test_what_is_large_is_no_pattern_for_others() -> None:
+    asleep: Asleep[object] = Asleep()
+    hashes = (sha256(b"%d" % number).digest() for number in range(PATTERN_BYTES // 32))
+    large, small = b"".join(hashes), tuple(range(500))
+    asleep.pack("large", 5, large)
+    asleep.pack("small", 5, small)
+    asleep.pack("other", 5, small)
+    assert len(asleep._sleepers["large"]) > PATTERN_BYTES
+    assert len(asleep._sleepers["other"]) < 50
+    assert [asleep.unpack(name) for name in ("large", "small", "other")] == [large, small, small]
 
 
 def test_what_is_dropped_is_gone() -> None:
