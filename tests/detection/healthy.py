@@ -231,6 +231,19 @@ def an_outage_that_hits_everybody_once() -> Story:
 
 
 @healthy
+def five_attempts_that_were_granted_and_asked_once_more() -> Story:
+    story = Story({"make": "it"})
+    for _ in story.turns(2):
+        part = story.root.asks("demo.make", {"it": 1}, grant=SMALL, max_attempts=5)
+        for attempt in range(5):
+            part.fails("no")
+            if attempt < 4:
+                part.tries_again()
+        part.ends("no attempt left")
+    return story
+
+
+@healthy
 def a_worker_that_dies_twice() -> Story:
     story = Story({"do": "it"})
     part = story.root.asks("demo.do", {"it": 1}, "doer", grant=SMALL)
@@ -244,7 +257,8 @@ def a_worker_that_dies_twice() -> Story:
 @healthy
 def a_review_that_finds_less_each_time() -> Story:
     story = Story({"write": "report"})
-    part = story.root.asks("demo.report", {"on": "Q3"}, "writer", acceptance=Acceptance.REVIEWED)
+    terms = {"acceptance": Acceptance.REVIEWED, "max_attempts": 5}
+    part = story.root.asks("demo.report", {"on": "Q3"}, "writer", **terms)
     for turn in story.turns(3):
         part.finishes({"report": turn})
         part.is_refused(f"{4 - turn} figures are missing")

@@ -212,8 +212,10 @@ def a_tool_is_tried_with_whatever_comes_to_mind() -> Story:
 @runaway("retry-storm")
 def a_result_is_refused_for_ever() -> Story:
     story = Story({"write": "report"})
-    part = story.root.asks("demo.report", {"on": "Q3"}, "writer", acceptance=REVIEWED)
-    for turn in story.turns(12):
+    part = story.root.asks(
+        "demo.report", {"on": "Q3"}, "writer", acceptance=REVIEWED, max_attempts=100
+    )
+    for turn in story.turns(16):
         part.finishes({"report": f"version {turn}"})
         part.is_refused(f"no figures ({turn})")
         part.tries_again()

@@ -398,7 +398,7 @@ def shared(content: Body, deadline_ms: int) -> dict[str, Any]:
         "after": (),
         "deadline_ms": deadline_ms,
         "lease_ms": LONG_MS,
-        "max_attempts": 100,
+        "max_attempts": 3,
         "mode": Mode.DIRECT,
         "named_agent": "",
         "acceptance": Acceptance.AUTOMATIC,

@@ -30,7 +30,8 @@ class Limits:
     answer; a third time with nothing new is a game."""
     retries_alike: int = 7
     """Failures of the same thing in a row: a task may fail 3 times, its caller may ask once more
-    (6), and one more is granted. Retries within retries multiply, and that shows here."""
+    (6), and one more is granted. Retries within retries multiply, and that shows here. A task that
+    may have more attempts than 3 has a limit that grows with them, at most to twice this."""
     retries: int = 15
     """Failures in a row of one tool, or one capability, under one task, whatever the input:
     somebody who looks for the right input has had as many tries as a person would give."""

@@ -55,9 +55,8 @@ class RetryStorm:
             rows.pop(alike_, None)
             rows.pop(any_, None)
             return ()
-        limits = sight.limits
-        seen = self._failed(sight, alike_, limits.retries_alike) or self._failed(
-            sight, any_, limits.retries
+        seen = self._failed(sight, alike_, _allowed(sight)) or self._failed(
+            sight, any_, sight.limits.retries
         )
         return () if seen is None else (_told(seen, name, reason).of(self.name, sight.task),)
 
@@ -71,23 +70,37 @@ class RetryStorm:
         row = rows.pop(key, None)
         if row is None:
             make_room(rows, MAX_THINGS)
-            row = deque(maxlen=limit + 1)
+            row = deque()
         rows[key] = row
         row.append((sight.now_ms, sight.record.offset))
-        took_ms = sight.now_ms - row[0][0]
-        if len(row) <= limit or took_ms > sight.limits.retry_window_ms or _backs_off(row):
+        while len(row) > 2 * max(sight.limits.retries_alike, sight.limits.retries) + 1:
+            row.popleft()
+        last = list(row)[-limit - 1 :]
+        took_ms = sight.now_ms - last[0][0]
+        if len(last) <= limit or took_ms > sight.limits.retry_window_ms or _backs_off(last):
             return None
         return Seen(
             thing=key,
             measure="failures of the same thing in a row",
-            seen=len(row),
+            seen=len(last),
             limit=limit,
-            evidence=[offset for _, offset in row],
+            evidence=[offset for _, offset in last],
             text=f"within {took_ms / 1000:.1f} s",
         )
 
 
-def _backs_off(row: deque[tuple[int, int]]) -> bool:
+def _allowed(sight: Sight) -> int:
+    """Return the limit for one thing: a task that may have more attempts is given them, twice.
+
+    At most twice the limit: attempts without number are what a storm is made of.
+    """
+    limit = sight.limits.retries_alike
+    if isinstance(sight.fact, f.StepFinished):
+        return limit
+    return max(limit, min(2 * sight.opened.max_attempts + 1, 2 * limit))
+
+
+def _backs_off(row: Sequence[tuple[int, int]]) -> bool:
     """Tell whether the pauses grow, as they should."""
     first, middle, last = (row[at][0] for at in (0, len(row) // 2, -1))
     return last - middle > GROWTH * max(middle - first, SHORT_MS)

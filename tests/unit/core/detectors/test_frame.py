@@ -101,7 +101,7 @@ def test_room_is_made_by_dropping_the_oldest() -> None:
 def test_results_and_failures_are_seen() -> None:
     looker = Looker()
     story = Story({"x": 1}, detectors=[looker])
-    part = story.root.asks("demo.part", {"y": 1}, acceptance=Acceptance.REVIEWED)
+    part = story.root.asks("demo.part", {"y": 1}, acceptance=Acceptance.REVIEWED, max_attempts=9)
     part.fails("no luck")
     part.tries_again()
     part.finishes({"v": 1})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mesh.core.detectors.limits import Limits, LimitTable
 from mesh.core.detectors.retry_storm import MAX_THINGS, RetryStorm
 from tests.detection.story import SMALL, Story
@@ -85,11 +87,26 @@ def test_a_task_s_failures_count_whoever_asks() -> None:
     assert [finding.thing.split()[0] for finding in story.found] == ["demo.part"]
 
 
+@pytest.mark.parametrize(("attempts", "allowed"), [(1, 7), (3, 7), (5, 11), (100, 14)])
+def test_a_task_has_the_attempts_that_it_may_have(attempts: int, allowed: int) -> None:
+    story = begin(retries=1_000)
+    tries = 0
+    while not story.found:
+        part = story.root.asks("demo.part", {"n": 1}, grant=SMALL, max_attempts=attempts)
+        for attempt in range(min(attempts, 10)):
+            if attempt:
+                part.tries_again()
+            tries += not story.found
+            part.fails("no")
+        part.ends("no more")
+    assert (tries, story.found[0].limit) == (allowed + 1, allowed)
+
+
 def test_a_task_that_succeeds_starts_anew() -> None:
     story = begin()
     for _ in range(4):
         part = story.root.asks("demo.part", {"n": 1}, grant=SMALL)
-        for _ in range(3):
+        for _ in range(2):
             part.fails("no")
             part.tries_again()
         part.finishes("yes")
@@ -98,13 +115,12 @@ def test_a_task_that_succeeds_starts_anew() -> None:
 
 def test_a_worker_that_dies_failed() -> None:
     story = begin(retries_alike=1)
-    part = story.root.asks("demo.part", {"n": 1}, lease_ms=2_000)
-    assert part.state.lease is not None
-    part.state.lease.end_ms = story.now_ms + 1_000
-    part.tries_again()
-    assert part.state.lease is not None
-    part.state.lease.end_ms = story.now_ms + 1_000
-    part.tries_again()
+    part = story.root.asks("demo.part", {"n": 1}, max_attempts=9)
+    for _ in range(3):
+        assert story.found == []
+        assert part.state.lease is not None
+        part.state.lease.end_ms = story.now_ms + 1_000
+        part.tries_again()
     assert "The last error: its worker died" in story.found[0].text
 
 
@@ -114,4 +130,13 @@ def test_older_failures_make_room() -> None:
     for number in range(MAX_THINGS):
         fail(story, 1, given=number)
     fail(story, 1, given="first")
+    assert story.found == []
+
+
+def test_only_the_last_failures_are_kept() -> None:
+    story = begin(retries_alike=2, retries=3)
+    fail(story, 12, wait_ms=40_000)
+    (detector,) = story.watch.detectors
+    assert isinstance(detector, RetryStorm)
+    assert {len(row) for row in detector._rows["0-root"].values()} == {7}
     assert story.found == []
