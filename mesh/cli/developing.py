@@ -17,6 +17,7 @@ from mesh.cli.failures import CommandError, Exit
 from mesh.cli.moving import Moving
 from mesh.cli.options import Session
 from mesh.cli.pilot import Crew, Pilot
+from mesh.cli.processing import Beside
 from mesh.cli.reading import AuditReader
 from mesh.cli.submitting import Asked, Submitter
 from mesh.cli.tally import Tally
@@ -88,8 +89,12 @@ class Dev:
             log = await stack.enter_async_context(_connected(self.config))
             reader = AuditReader(log, self.config, out)
             starts = {number: high for number, (_, high) in (await reader.ends()).items()}
+            shared = Beside(self.config, out.complain, DRAIN_S)
+            stack.push_async_callback(shared.stop)
             async with out.waiting("starting the agents"):
+                shared.start()
                 await crew.go()
+                await shared.ready()
             stack.enter_context(_announced(self.config))
             self._tell(ready, crew.crew)
             following = asyncio.create_task(self._follow(reader, starts))

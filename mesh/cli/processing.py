@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mesh.cli.health import Sample
@@ -101,35 +100,48 @@ def quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-@asynccontextmanager
-async def processing(
-    config: Config, told: Callable[[str], None], drain_s: float
-) -> AsyncIterator[None]:
-    """Run a worker beside something else; the body begins when it is ready.
+class Beside:
+    """Mutable: a worker that runs beside something else, which goes on when this ends.
 
-    Raises:
-        MeshError: It cannot be started.
+    Args:
+        config: Where the mesh is.
+        complain: Told why nothing is judged any more.
+        drain_s: How long its end may take.
     """
-    quieten()
-    ready = asyncio.Event()
-    serving = Serving(drain_s=drain_s, health=OFF, told=lambda _: None, ready=ready.set)
-    server = ProcessorServer(config, serving)
-    running = asyncio.create_task(server.run())
-    waiting = asyncio.create_task(ready.wait())
-    try:
-        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            await running
-        running.add_done_callback(lambda task: _tell_end(task, told))
-        yield
-    finally:
+
+    def __init__(self, config: Config, complain: Callable[[str], None], drain_s: float) -> None:
+        self._complain = complain
+        self._ready = asyncio.Event()
+        serving = Serving(drain_s=drain_s, health=OFF, told=lambda _: None, ready=self._ready.set)
+        self._server = ProcessorServer(config, serving)
+        self._running: asyncio.Task[bool] | None = None
+
+    def start(self) -> None:
+        """Begin to start it."""
+        quieten()
+        self._running = asyncio.create_task(self._server.run())
+
+    async def ready(self) -> None:
+        """Return when it judges.
+
+        Raises:
+            MeshError: It cannot be started.
+        """
+        assert self._running is not None, "it was started"
+        waiting = asyncio.create_task(self._ready.wait())
+        await asyncio.wait({self._running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-        server.stop.set()
-        await asyncio.wait({running})
+        if self._running.done():
+            await self._running
+        self._running.add_done_callback(self._tell_end)
 
+    async def stop(self) -> None:
+        """Let it drain."""
+        self._server.stop.set()
+        if self._running is not None:
+            await asyncio.wait({self._running})
 
-def _tell_end(task: asyncio.Task[bool], told: Callable[[str], None]) -> None:
-    """Say why nothing is judged any more; what goes on without it goes on."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        told(f"mesh: the processor ended: {error}")
+    def _tell_end(self, task: asyncio.Task[bool]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._complain(f"mesh: the processor ended, writes to shared state wait: {error}")

@@ -25,6 +25,7 @@ from mesh.core.facts import Record
 from mesh.errors import UsageError
 from mesh.runtime.process import Process
 from mesh.transport.memory import MemoryBroker, MemoryLog
+from tests.unit.cli.fake_processor import FakeProcessor
 from tests.unit.cli.office import AGENTS, Need
 
 NAMES = tuple(agent.name for agent in AGENTS)
@@ -93,6 +94,7 @@ def office(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakePilot]:
     monkeypatch.setattr(developing, "broker", ready)
     monkeypatch.setattr(developing, "Pilot", Pilot)
     monkeypatch.setattr("mesh.bootstrap.connect", lambda *_, **__: MemoryLog(broker))
+    monkeypatch.setattr("mesh.bootstrap.processor", lambda *_, **__: FakeProcessor())
     return Pilot
 
 

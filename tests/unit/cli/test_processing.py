@@ -7,48 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from mesh.cli import processing as processes
-from mesh.cli.processing import ProcessorServer, processing, quieten
+from mesh.cli.processing import Beside, ProcessorServer, quieten
 from mesh.cli.serving import OFF, Serving
 from mesh.config import Config
 from mesh.core.shared import Entry, Past, Verdict
-from mesh.core.values import Holder
-from mesh.errors import MeshError, NewerSchema, WrongTopic
-from mesh.processor.keeper import Keeper
-from mesh.transport.memory import MemoryBroker, MemoryLog
-from mesh.wire import topics
-
-
-class FakeProcessor:
-    """Owns one partition in memory, without Faust."""
-
-    def __init__(self, error: MeshError | None = None) -> None:
-        self.ready = False
-        self.failed: asyncio.Future[MeshError] | None = None
-        self.keeper: Keeper | None = None
-        self._error = error
-
-    async def start(self) -> None:
-        if self._error is not None:
-            raise self._error
-        self.failed = asyncio.get_running_loop().create_future()
-        broker = MemoryBroker(lambda: 0)
-        for plan in topics.plans("test"):
-            broker.create_topic(plan)
-        log = MemoryLog(broker)
-        await log.open()
-        self.keeper = Keeper(log, "test", Holder("p", 1), 4, failed=self.failed.set_result)
-        await self.keeper.take(2, 0)
-        self.ready = True
-
-    def lag(self) -> dict[int, int]:
-        return {2: 17}
-
-    async def drain(self, limit_s: float) -> bool:
-        self.ready = False
-        return limit_s > 0
-
-    async def close(self) -> None:
-        self.ready = False
+from mesh.errors import NewerSchema, WrongTopic
+from tests.unit.cli.fake_processor import FakeProcessor
 
 
 @pytest.fixture
@@ -123,17 +87,25 @@ async def test_one_that_owns_nothing_stands_by(made: list[FakeProcessor]) -> Non
 
 async def test_beside_something_else(made: list[FakeProcessor]) -> None:
     told: list[str] = []
-    async with processing(Config(mesh="test"), told.append, 1.0):
-        assert told == []
+    beside = Beside(Config(mesh="test"), told.append, 1.0)
+    await beside.stop()
+    beside = Beside(Config(mesh="test"), told.append, 1.0)
+    beside.start()
+    await beside.ready()
+    await beside.stop()
+    assert told == []
+
+
+async def test_one_that_cannot_be_started_is_told(made: list[FakeProcessor]) -> None:
     made.append(FakeProcessor(WrongTopic("no topic")))
+    beside = Beside(Config(mesh="test"), print, 1.0)
+    beside.start()
     with pytest.raises(WrongTopic, match="no topic"):
-        async with processing(Config(mesh="test"), told.append, 1.0):
-            raise AssertionError("it was not started")
+        await beside.ready()
+    await beside.stop()
 
 
-async def test_an_end_beside_something_else_is_told(
-    made: list[FakeProcessor], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_end_beside_something_else_is_told(made: list[FakeProcessor]) -> None:
     processor = FakeProcessor()
     made.append(processor)
     said = asyncio.Event()
@@ -143,11 +115,14 @@ async def test_an_end_beside_something_else_is_told(
         told.append(text)
         said.set()
 
-    async with processing(Config(mesh="test"), tell, 1.0):
-        assert processor.failed is not None
-        processor.failed.set_result(NewerSchema("of tomorrow"))
-        await said.wait()
-    assert told == ["mesh: the processor ended: of tomorrow"]
+    beside = Beside(Config(mesh="test"), tell, 1.0)
+    beside.start()
+    await beside.ready()
+    assert processor.failed is not None
+    processor.failed.set_result(NewerSchema("of tomorrow"))
+    await said.wait()
+    await beside.stop()
+    assert told == ["mesh: the processor ended, writes to shared state wait: of tomorrow"]
 
 
 def test_faust_tells_warnings_alone() -> None:
