@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from random import Random
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ from mesh.testing.programs import (
     Tool,
     Wiser,
 )
+
+SHARED_IN = 8
+"""Of so many calls of the outside world one is a read of shared state, and one a write."""
 
 
 class Fleet(NamedTuple):
@@ -62,7 +66,7 @@ class Author:
         kind = random.choice(kinds)
         match kind:
             case "tool":
-                return self.tool(uid)
+                return _perhaps_shared(self.tool(uid))
             case "delegate":
                 return self.delegated(depth)
             case "spend":
@@ -155,3 +159,17 @@ class Author:
             from_attempt=random.choice((0, 0, 0, 1, 2)),
             tolerate=random.random() < 0.6,
         )
+
+
+def _perhaps_shared(tool: Tool) -> Tool:
+    """Return some calls of the outside world as reads and writes of shared state instead.
+
+    Which ones is drawn from what was drawn already, so that the rest of a seed stays as it was.
+    """
+    lot = sha256(repr(tool).encode()).digest()[0] % SHARED_IN
+    if lot > 1:
+        return tool
+    free = tool._replace(reserve=ZERO, cost=ZERO, probe=False, flicker=False)
+    if lot:
+        return free._replace(kind=StepKind.WRITE, effect=Effect.KEYED)
+    return free._replace(kind=StepKind.READ, effect=Effect.PURE)

@@ -13,12 +13,12 @@ from mesh.core import calls as c
 from mesh.core import effects as e
 from mesh.core import facts as f
 from mesh.core import messages as m
-from mesh.core.budget import add
+from mesh.core.budget import ZERO, add
 from mesh.core.ids import audit_partition_of
 from mesh.core.ledger import Ledger
 from mesh.core.recall import MOVABLE
 from mesh.core.tasks import TaskState
-from mesh.core.values import Amount, Effect, Holder, Status
+from mesh.core.values import Amount, Effect, Holder, Status, StepKind
 from mesh.testing.invariants import Violation
 from mesh.testing.programs import Run, Script, Tool, has_flicker, is_wiser
 
@@ -80,8 +80,11 @@ class Checks:
 
     def _performs(self, node: SimNode, effect: c.Perform) -> None:
         partition = self.sim.partitions[audit_partition_of(effect.task)]
+        run = node.runs.get((effect.task, effect.award))
+        tool = run.tools.get(effect.step) if run is not None else None
+        reads = tool is not None and tool.kind is StepKind.READ and not effect.key
         self._holds(
-            (effect.task, effect.award, effect.step) in partition.begun,
+            reads or (effect.task, effect.award, effect.step) in partition.begun,
             "no effect whose step did not count",
             node,
             f"performs step {effect.step} of {effect.task} under {effect.award}",
@@ -226,8 +229,11 @@ class Checks:
     # --- the outside ----------------------------------------------------------------------------
 
     def hit(self, holder: Holder, run: Run, step: str, key: str, tool: Tool) -> None:
-        """Let an effect reach its target."""
+        """Let an effect reach its target; a read of shared state has none."""
         sim, work = self.sim, run.work
+        if tool.kind is StepKind.READ:
+            sim.count("state reads")
+            return
         target, partition = sim.target, sim.partitions[audit_partition_of(work.workflow)]
         where = f"{holder.instance}/{holder.incarnation}"
         what = f"step {step} of {work.task} under {work.award}"
@@ -242,7 +248,8 @@ class Checks:
         keys = target.applied.setdefault(effect, set())
         keys.add(key)
         # what may happen often is done again where a handler does otherwise after a verdict
-        may_differ = (tool.effect in MOVABLE or tool.flicker) and _changes(run.script)
+        writes = tool.kind is StepKind.WRITE
+        may_differ = (tool.effect in MOVABLE or tool.flicker or writes) and _changes(run.script)
         if len(keys) > 1 and not may_differ:
             self.violation("one effect for each key", where, f"{what}: {sorted(keys)}")
         target.once[effect] = target.once.get(effect, 0) + 1
@@ -252,7 +259,8 @@ class Checks:
             self.violation("what cannot be asked about is not repeated", where, what)
         if not tool.error:
             target.results.setdefault(key, sim.result_of(tool))
-        cost = Amount(*map(min, add(tool.cost, ONE_CALL), add(tool.reserve, ONE_CALL)))
+        fee = ZERO if writes else ONE_CALL
+        cost = Amount(*map(min, add(tool.cost, fee), add(tool.reserve, fee)))
         paid = target.pay(work.workflow, cost)
         recorded = partition.audit.budgets.accounts[work.workflow].cost
         limit = self.grants[work.workflow]
