@@ -26,6 +26,6 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType
 @pytest.mark.slow
 async def test_the_pages_own_tests_pass(page: ModuleType) -> None:
     tests = [getattr(page, name) for name in dir(page) if name.startswith("test_")]
-    assert len(tests) == 2
+    assert len(tests) == 4
     for test in tests:
         await test()
