@@ -4,7 +4,7 @@ It is fed from `M.state`, and read to its end before an instance is ready. Keys 
 prefixes are dropped on the reader's thread, before anything is decoded. A processor that was
 replaced may write an old version after a newer one, so the highest is kept.
 
-An entry costs some 500 bytes beside its value: what an agent declares is what its process holds in
+An entry costs some 300 bytes beside its value: what an agent declares is what its process holds in
 memory, at most 64 KiB of value for each key. Declare the prefixes that are needed, not `*`.
 """
 

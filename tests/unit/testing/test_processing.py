@@ -257,7 +257,7 @@ async def test_who_drains_with_a_write_on_its_way_hands_it_over(
         (first,) = changes(mesh)
         (leaving,) = mesh._find(first.by.instance).process.instances
         leaving.give(i.Drain())
-        await asyncio.sleep(0.01)
+        await mesh.settle()
         await mesh.advance("40s")
         await mesh.processor.start()
         result = await mesh.finish(begun)
