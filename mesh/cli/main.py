@@ -30,6 +30,7 @@ COMMANDS = (
     "why",
     "replay",
     "watch",
+    "incidents",
     "cancel",
     "state",
     "policy",

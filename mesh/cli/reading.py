@@ -14,9 +14,9 @@ from mesh.cli import words
 from mesh.cli.failures import not_found
 from mesh.cli.output import Out
 from mesh.cli.story import Chronicle, Entry
-from mesh.core.facts import Record, SupervisionTaken, TaskOpened
+from mesh.core.facts import Record, SupervisionTaken, SupervisorFact, TaskOpened, WorkerFact
 from mesh.core.ids import audit_partition_of
-from mesh.core.ledger import Ledger
+from mesh.core.ledger import OF_NO_TASK, Ledger
 from mesh.core.registry import Directory
 from mesh.errors import WireError, WrongTopic
 from mesh.ports import Incoming, Log, Place
@@ -137,9 +137,13 @@ class AuditReader:
     async def find(self, name: str) -> str:
         """Return the workflow of a workflow's or task's id, or of the beginning of one.
 
+        Coordinates, `PARTITION/OFFSET` of one of its facts, name it, too.
+
         Raises:
             CommandError: There is none, or several begin so.
         """
+        if "/" in name:
+            return (await self._fact_at(name)).workflow
         partition = audit_partition_of(name)
         ends = await self.ends()
         if partition not in ends:
@@ -164,10 +168,30 @@ class AuditReader:
         Raises:
             CommandError: Several begin so.
         """
+        if "/" in name:
+            offset = int(name.partition("/")[2])
+            facts = (own.record.fact for own in chronicle.entries if own.record.offset == offset)
+            name = next((getattr(fact, "task", "") for fact in facts), name)
         found = [task for task in chronicle.states if task.startswith(name)]
         if len(found) == 1 or name in found:
             return name if name in found else found[0]
         raise not_found(f"{name} is the beginning of several: {', '.join(found[:MANY])}")
+
+    async def _fact_at(self, name: str) -> SupervisorFact | WorkerFact:
+        """Return the fact of a workflow that stands at these coordinates."""
+        before, _, after = name.partition("/")
+        ends = await self.ends()
+        if before.isdecimal() and after.isdecimal() and int(before) in ends:
+            partition, offset = int(before), int(after)
+            low, high = ends[partition]
+            async for incoming in self.scan(partition, max(low, offset), min(offset + 1, high)):
+                audited = self.decode(incoming)
+                if audited is not None and not isinstance(audited.record.fact, OF_NO_TASK):
+                    return audited.record.fact
+        raise not_found(
+            f"no fact of a workflow stands at {name} of {self.topic}; coordinates are "
+            "PARTITION/OFFSET, as every command writes them"
+        )
 
     async def latest(self) -> str:
         """Return the workflow that was opened last.

@@ -37,6 +37,10 @@ async def test_a_workflow_is_found_by_the_beginning_of_its_id_or_a_tasks(
     assert await reader.find(child[:14]) == workflow
     assert reader.task_of(child[:14], chronicle) == child
     assert reader.task_of(workflow, chronicle) == workflow
+    own = chronicle.entries[-1].record
+    where = f"{workflow[0]}/{own.offset}"
+    assert await reader.find(where) == workflow
+    assert reader.task_of(where, chronicle) == getattr(own.fact, "task", "")
     assert await reader.latest() in recorded.workflows.values()
     assert "of 0" not in reader.progress()
 
@@ -48,6 +52,10 @@ async def test_what_cannot_be_found_is_said(recorded: Recorded) -> None:
         ("9-abc", "0 to 1"),
         ("0-zzz", "no workflow or task 0-zzz"),
         ("0-", "is the beginning of several"),
+        ("9/0", "no fact of a workflow stands at 9/0"),
+        ("0/999999", "no fact of a workflow stands at 0/999999"),
+        ("0/0", "no fact of a workflow stands at 0/0"),
+        ("0/x", "no fact of a workflow stands at 0/x"),
     ):
         with pytest.raises(CommandError, match=message):
             await reader.find(name)
