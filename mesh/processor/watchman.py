@@ -179,8 +179,8 @@ class Watchman:
     def take(self, partition: int, first: int) -> Coroutine[None, None, None]:
         """Own a partition from now on; what is returned reads what must be known of it.
 
-        `first` is the offset that was committed for it, 0 for none. Records wait until everything
-        is read; call and await in one, or give records meanwhile.
+        `first` is the offset that was committed for it, 0 for none. Call and await in one, or give
+        records meanwhile.
 
         Raises:
             TransportError: The log cannot be read; the partition is not taken. From the awaiting.
@@ -200,6 +200,8 @@ class Watchman:
             post.first = max(header.offset, min(first, high))
             post.end, post.noted, post.committed = high, header.offset, first
             await self._restore(post)
+            while post.beat.next < post.given and not post.gone:
+                await self._catch_up(post, post.given)
             post.ready.set()
         finally:
             if not post.ready.is_set():
@@ -297,15 +299,17 @@ class Watchman:
     async def see(self, record: Incoming) -> None:
         """Judge a record of `M.audit`, in the order of its partition.
 
-        Waits while the partition is restored, or too much is on its way. One of a partition that is
-        not ours is dropped, and so is a repeat; what is missing between two is read from the log.
+        Waits where too much is on its way, and not for a partition that is restored: what is given
+        meanwhile is read from the log afterwards, and so is what is missing between two. A repeat
+        is dropped, and so is one of a partition that is not ours.
         """
         post = self.posts.get(record.partition)
         if post is None:
             return
         if not post.ready.is_set():
-            await post.ready.wait()
-        if record.offset > post.beat.next and not post.gone:
+            post.given = record.offset + 1
+            return
+        if record.offset > post.beat.next:
             await self._catch_up(post, record.offset)
         await self._see(post, record)
 
@@ -316,6 +320,7 @@ class Watchman:
             async for batch in batches:
                 for record in batch:
                     await self._see(post, record)
+                await asyncio.sleep(0)  # as above
                 if post.gone:
                     return
 
@@ -480,6 +485,7 @@ class Post:
         self.partition = partition
         self.beat = beat
         self.first = 0
+        self.given = 0
         self.committed = 0
         self.end = 0
         self.ready = asyncio.Event()
