@@ -117,6 +117,7 @@ class Processor:
                 f"group {app.conf.id} at {self.brokers.bootstrap} assigned nothing within "
                 f"{JOIN_S:g} s; `mesh doctor` looks at the broker"
             ) from None
+        await self._see_ends()
         self._spawn(self._look())
         self.ready = True
 
@@ -130,7 +131,7 @@ class Processor:
         app.consumer.stop_flow()
         app.flow_control.suspend()
         settled = await keeper.settle(limit_s)
-        await self._commit()
+        await self._commit_within(SETTLE_S)
         await self.close()
         return settled
 
@@ -212,7 +213,7 @@ class Processor:
         assert keeper is not None
         if keeper.parts and not await keeper.settle(SETTLE_S):
             _log.warning("%d changes are judged again by their next owner", keeper.due)
-        await self._commit()
+        await self._commit_within(SETTLE_S)
         for tp in revoked:
             keeper.give_up(tp.partition)
 
@@ -237,12 +238,22 @@ class Processor:
             await self._commit()
             try:
                 await self.keeper.look()
-                ends = await self.log.ends(self._topic)
+                await self._see_ends()
             except TransportError as error:
                 _log.warning("cannot look at the log just now: %s", error)
-                continue
-            self.ends = {number: high for number, (_, high) in ends.items()}
             self._tell()
+
+    async def _see_ends(self) -> None:
+        ends = await self.log.ends(self._topic)
+        self.ends = {number: high for number, (_, high) in ends.items()}
+
+    async def _commit_within(self, limit_s: float) -> None:
+        """Commit, unless the brokers are away: then who comes next judges again."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._commit()
+        except TimeoutError:
+            _log.warning("offsets could not be committed within %g s", limit_s)
 
     async def _commit(self) -> None:
         keeper = self.keeper
@@ -257,7 +268,7 @@ class Processor:
         """Write a line of how it stands, while there is something to do."""
         behind, now_s = self.lag(), time.monotonic()
         assert self.keeper is not None
-        restoring = [part for part in self.keeper.parts.values() if not part.ready.is_set()]
+        restoring = [part for part in self.keeper.parts.values() if not part.ready]
         if now_s - self._told_s >= TOLD_S and (restoring or any(behind.values())):
             self._told_s = now_s
             rows = {number: len(part.view.entries) for number, part in self.keeper.parts.items()}

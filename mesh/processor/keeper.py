@@ -135,8 +135,8 @@ class Keeper:
         """Own a partition from now on; what is returned reads what is kept of it.
 
         `first` is the committed offset, asked for before: everything below it is settled, so it is
-        in `M.state` by now. Changes wait until everything is read; call and await in one, or judge
-        meanwhile.
+        in `M.state` by now. Changes that are given meanwhile are read from the log afterwards: who
+        fetches must not wait, for the group would take that for a death.
 
         Raises:
             TransportError: The log cannot be read; the partition is not taken.
@@ -155,9 +155,11 @@ class Keeper:
             part.edge = part.end
             await self._review(part, Span(part.read, part.end))
             part.read = part.end
-            part.ready.set()
+            while part.next < part.given and not part.gone:
+                await self._catch_up(part, part.given)
+            part.ready = not part.gone
         finally:
-            if not part.ready.is_set():
+            if not part.ready:
                 self._drop(part)
 
     def give_up(self, partition: int) -> None:
@@ -178,7 +180,6 @@ class Keeper:
 
     def _drop(self, part: Part) -> None:
         part.gone = True
-        part.ready.set()
         self._due -= len(part.dues)
         part.dues.clear()
         if self.parts.get(part.partition) is part:
@@ -190,20 +191,21 @@ class Keeper:
     async def judge(self, record: Incoming) -> None:
         """Judge a record of `M.changes`, in the order of its partition.
 
-        Waits while the partition is restored, or too much is on its way. One of a partition that is
-        not ours is dropped.
+        Waits while too much is on its way. One of a partition that is not ours is dropped, and one
+        of a partition that is being read is read from the log again.
         """
         part = self.parts.get(record.partition)
         if part is None:
             return
-        if not part.ready.is_set():
-            await part.ready.wait()
+        part.given = max(part.given, record.offset + 1)
+        if not part.ready:
+            return
         if record.offset > part.next:
             await self._catch_up(part, record.offset)
         await self._judge(part, record)
 
     async def _catch_up(self, part: Part, end: int) -> None:
-        """Judge what was not given to us; it may be none, for a log can have holes."""
+        """Judge what is read from the log; it may be nothing, for a log can have holes."""
         _log.info("%s[%d]: reading %d to %d", self._changes, part.partition, part.next, end)
         place = Place(self._changes, part.partition)
         async with aclosing(self._log.scan(place, part.next, end)) as batches:
@@ -212,6 +214,7 @@ class Keeper:
                     await self._judge(part, record)
                 if part.gone:
                     return
+        part.next = max(part.next, end)
 
     async def _judge(self, part: Part, record: Incoming) -> None:
         while self._is_full and not part.gone:
@@ -361,7 +364,7 @@ class Keeper:
             return
         ends = await self._log.ends(self._state)
         for part in tuple(self.parts.values()):
-            if part.ready.is_set() and part.partition in ends:
+            if part.ready and part.partition in ends:
                 part.extends_to(ends[part.partition][1])
                 while part.foreign and not part.gone:
                     await self._review(part, part.foreign[0])

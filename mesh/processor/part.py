@@ -6,7 +6,6 @@ replaced and writes on. Every offset of it is accounted for, as our own or as so
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import NamedTuple
 
@@ -35,6 +34,8 @@ class Due:
 class Part:
     """Mutable: one partition; `next` is the offset of the change to be judged next.
 
+    Until it is `ready` changes are not judged; `given` is the offset behind the last that came.
+
     `settled` is the offset up to which everything was judged, written, acknowledged and told.
     """
 
@@ -45,7 +46,8 @@ class Part:
         self.settled = first
         self.committed = first
         self.dues: deque[Due] = deque()
-        self.ready = asyncio.Event()
+        self.ready = False
+        self.given = first
         self.gone = False
         self.flying = 0
         self.read = 0
@@ -54,12 +56,12 @@ class Part:
         self.foreign: deque[Span] = deque()
 
     def __repr__(self) -> str:
-        state = "gone" if self.gone else "ready" if self.ready.is_set() else "restoring"
+        state = "gone" if self.gone else "ready" if self.ready else "restoring"
         return f"<Part {self.partition} {state}, next={self.next}, settled={self.settled}>"
 
     def restored(self) -> float:
         """Return how much was read of what is kept: 1 when changes are judged."""
-        return 1.0 if self.ready.is_set() or not self.end else self.read / self.end
+        return 1.0 if self.ready or not self.end else self.read / self.end
 
     def landed(self, offset: int) -> bool:
         """Account for an entry of our own; tell whether somebody else's stand before it."""

@@ -309,18 +309,23 @@ async def test_a_partition_that_cannot_be_read_is_not_taken(site: Site) -> None:
     assert not keeper.parts
 
 
-async def test_changes_wait_until_their_partition_is_restored(site: Site, keeper: Keeper) -> None:
-    records = site.propose(change("c1", write(0)))
+async def test_changes_that_come_while_a_partition_is_read_are_judged_afterwards(
+    site: Site, keeper: Keeper
+) -> None:
+    records = site.propose(*(change(f"c{n}", write(n)) for n in range(4)))
     slow = SlowLog(site.broker)
     other = await site.keeper(slow)
     taking = asyncio.create_task(other.take(HOME, 1))
-    judging = asyncio.create_task(judge(other, records))
     await quiet()
+    await judge(other, records[:3])
     assert site.rows() == []
     slow.goes_on.set()
     await taking
-    await judging
-    assert site.rows() == [("a/x", 1)]
+    await quiet()
+    assert [version for _, version in site.rows()] == [1, 2, 3], "and no other is waited for"
+    await judge(other, records[3:])
+    assert site.told()[-1] == ("c3", Verdict.ACCEPTED)
+    assert other.settled() == {HOME: 5}
 
 
 async def test_a_partition_given_up_while_it_is_restored_is_dropped(
