@@ -33,13 +33,19 @@ class Driver:
         self._running = asyncio.create_task(self._run(self._reader))
 
     async def _run(self, reader: GroupReader) -> None:
-        while True:
-            for record in await reader.take(timeout_s=0.1):
-                await self.watchman.see(record)
-            await self.watchman.look()
-            self.commit()
-            async with self._moved:
-                self._moved.notify_all()
+        try:
+            while True:
+                for record in await reader.take(timeout_s=0.1):
+                    await self.watchman.see(record)
+                await self.watchman.look()
+                self.commit()
+                await self._tell()
+        finally:
+            await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
 
     def commit(self) -> None:
         """Commit what may be committed."""
@@ -53,7 +59,11 @@ class Driver:
     async def until(self, condition: Callable[[], bool], within_s: float = 60.0) -> None:
         """Wait until something is so; it is looked at whenever records were seen."""
         async with asyncio.timeout(within_s), self._moved:
-            await self._moved.wait_for(condition)
+            await self._moved.wait_for(lambda: condition() or self._has_ended())
+        assert condition(), self.failures
+
+    def _has_ended(self) -> bool:
+        return self._running is None or self._running.done()
 
     async def stop(self) -> None:
         """Leave in peace."""

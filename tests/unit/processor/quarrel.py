@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from mesh import Agent, Context
+from mesh import Agent, Context, Priced, tool
 from mesh.core.effects import Incident
 from mesh.core.facts import Record
 from mesh.errors import TaskError
@@ -25,7 +26,7 @@ PARTITION = 0
 """Where both capabilities' workflows live."""
 USD = Decimal(4)
 HOPS = 100
-BUDGET: Budget = {"usd": USD, "hops": HOPS, "attempts": 40}
+BUDGET: Budget = {"usd": USD, "hops": HOPS, "tool_calls": HOPS, "attempts": 40}
 
 
 class Question(BaseModel):
@@ -38,17 +39,25 @@ class Answer(BaseModel):
     turns: int
 
 
-def ask_model(text: str) -> str:
-    return f"somebody else knows: {text}"
-
-
 def _rest(turns: int) -> Budget:
     """Return what is left after so many turns: each hands on all that it has."""
-    return {"usd": f"{USD - turns * Decimal('0.06')}", "hops": HOPS - 2 * turns, "attempts": 1}
+    calls = HOPS - 2 * turns
+    usd = USD - turns * Decimal("0.06")
+    return {"usd": usd, "hops": calls, "tool_calls": calls, "attempts": 1}
 
 
-def agents(lease: str = "10s") -> tuple[Agent, Agent]:
-    """Make them; a question of `turns` above 0 is answered after so many."""
+def agents(lease: str = "10s", thinks_s: float = 0.0) -> tuple[Agent, Agent]:
+    """Make them; a question of `turns` above 0 is answered after so many.
+
+    `thinks_s` is how long their model takes to answer.
+    """
+
+    @tool(effect="pure")
+    async def ask_model(text: str) -> Priced[str]:
+        if thinks_s:
+            await asyncio.sleep(thinks_s)
+        return Priced(f"somebody else knows: {text}", usd="0.05")
+
     buyer = Agent("buyer", owner="team", calls=["legal.*"], tools=[ask_model])
     lawyer = Agent("lawyer", owner="team", calls=["buying.*"], tools=[ask_model])
 
@@ -56,7 +65,7 @@ def agents(lease: str = "10s") -> tuple[Agent, Agent]:
         asked = len(ctx.ancestors)
         if question.turns and asked >= question.turns:
             return Answer(turns=asked)
-        await ctx.spend(usd="0.05", because="a model is asked")
+        await ctx.model(ask_model, question.text, reserve={"usd": "0.05"})
         # only the name of the request is new: that is what makes the loop hard to see
         again = question.model_copy(update={"request_id": f"{ctx.random().getrandbits(64):016x}"})
         try:
