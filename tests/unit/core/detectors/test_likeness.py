@@ -6,6 +6,8 @@ import json
 from hashlib import sha256
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mesh.core.detectors.likeness import (
     DIGEST_BYTES,
@@ -149,3 +151,29 @@ def test_a_counter_counts_only_as_a_number() -> None:
     assert is_noise("retry_count", " 3 ")
     assert not is_noise("retry_count", "three")
     assert not is_noise("count", 3)
+
+
+# --- whatever somebody may have written ---------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.binary(max_size=64), st.sampled_from(["application/json", "text/plain", ""]))
+def test_no_bytes_break_it(content: bytes, media_type: str) -> None:
+    given_ = Body(sha256(content).digest(), media_type, content)
+    assert len(alike(given_)) in (DIGEST_BYTES, 32)
+    assert len(alike_opaque(given_)) in (DIGEST_BYTES, 32)
+    assert longest_list(given_) >= 0
+    assert all(isinstance(leaf, str) for leaf in leaves(given_))
+
+
+@given(st.dictionaries(st.text(max_size=6), JSON, max_size=5))
+def test_order_and_transmission_make_no_difference(members: dict[str, object]) -> None:
+    turned = dict(reversed(members.items())) | {"requestId": "r", "attempt": 7}
+    plain = {name: own for name, own in members.items() if name not in ("requestId", "attempt")}
+    assert alike(body(turned)) == alike(body(plain))
+    assert leaves(body(turned)) == leaves(body(plain))
