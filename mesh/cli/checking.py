@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from hashlib import blake2b
 from typing import NamedTuple
 
 from mesh.cli import words
-from mesh.cli.judging import Fold, Home
+from mesh.cli.judging import RULES, Around, Fold, Home, name_of
 from mesh.cli.keeping import Kept, Proposed, Row, StateReader
 from mesh.core.shared import (
     Change,
@@ -27,9 +28,8 @@ from mesh.core.shared import (
     Settlement,
     Verdict,
 )
-from mesh.wire.state import RULES_KEY
+from mesh.wire.state import encode_kept
 
-RULES = RULES_KEY.decode()
 Name = tuple[str, int]
 """Key and version of a row; of the rules, their key and theirs."""
 
@@ -71,6 +71,14 @@ class Checked:
     differences: tuple[Difference, ...]
 
 
+class _Mark(NamedTuple):
+    """What is remembered of a row: a view that was not compacted yet has many."""
+
+    offset: int
+    source: int
+    digest: bytes
+
+
 class Checker:
     """Mutable: one partition: takes the rows of the view, then the records of the log, in order."""
 
@@ -79,10 +87,11 @@ class Checker:
         self.low, self.high = low, high
         self.through = -1
         self._home = home
-        self._rows: dict[Name, Row] = {}
+        self._marks: dict[Name, _Mark] = {}
         self._highest: dict[str, Row] = {}
+        self._around = Around(low)
         self._confirmed: set[Name] = set()
-        self._sources: dict[int, Proposed] = {}
+        self._sources: dict[int, Proposed | None] = {}
         self._found: list[Difference] = []
         self._fold: Fold | None = None
         self._latest: dict[str, Kept] | None = None
@@ -98,20 +107,28 @@ class Checker:
         self._counts["rows"] += 1
         kept = row.kept
         if kept is None:
-            self._differ(f"it holds no entry: {row.error}", row=row)
+            self._differ(row, f"it holds no entry: {row.error}")
             return
-        name = _name(kept)
-        known = self._rows.setdefault(name, row)
-        if known.kept != kept:
-            other = f"{known.partition}/{known.offset}"
-            what = _fields(known.kept, kept)
-            self._differ(f"it differs from the same version at {other} in {what}", row=row)
+        name, mark = name_of(kept), _Mark(row.offset, kept.source, _digest(kept))
+        known = self._marks.setdefault(name, mark)
+        if known.digest != mark.digest:
+            where = f"{row.partition}/{known.offset}"
+            what = self._unlike(known.offset, name, kept)
+            self._differ(row, f"it differs from the same version at {where}{what}")
         if isinstance(kept, Entry) and not self._home.has(kept.key):
-            self._differ("its key lives in another partition", row=row)
+            self._differ(row, "its key lives in another partition")
         highest = self._highest.setdefault(name[0], row)
-        if highest.kept is not None and _name(highest.kept) < name:
+        if highest.kept is not None and name_of(highest.kept) < name:
             self._highest[name[0]] = row
         self.through = max(self.through, kept.source)
+        self._around.add(kept)
+
+    def _unlike(self, offset: int, name: Name, kept: Kept) -> str:
+        """Say in what a row differs from that of an offset, if that one is the highest."""
+        row = self._highest.get(name[0])
+        if row is None or row.offset != offset or row.kept is None:
+            return ""
+        return f" in {_fields(row.kept, kept)}"
 
     # --- the log
 
@@ -126,15 +143,17 @@ class Checker:
         if proposed.offset > self.through:
             self._counts["behind"] += bool(written)
             return
-        if self.low > 0:
+        if proposed.offset in self._sources:
             self._sources[proposed.offset] = proposed
         for kept in written:
             self._compare(kept)
 
     def _folding(self) -> Fold:
         if self._fold is None:
-            kept = [row.kept for row in self._rows.values() if row.kept is not None]
-            self._fold = Fold(self._home, self.low, kept)
+            self._fold = Fold(self._home, self._around)
+            if self.low > 0:
+                latest = (row.kept for row in self._highest.values())
+                self._sources = {kept.source: None for kept in latest if kept is not None}
         return self._fold
 
     def _frozen(self) -> dict[str, Kept]:
@@ -147,15 +166,18 @@ class Checker:
         return self._latest
 
     def _compare(self, made: Kept) -> None:
-        row = self._rows.get(_name(made))
-        if row is None:
+        name = name_of(made)
+        mark = self._marks.get(name)
+        if mark is None:
             return  # compacted away, or missing: the highest of its key tells
-        if row.kept == made:
-            self._confirmed.add(_name(made))
+        if mark.digest == _digest(made):
+            self._confirmed.add(name)
         elif self.low == 0:
-            self._confirmed.add(_name(made))  # looked at, and found wrong
-            what = _fields(made, row.kept)
-            self._differ(f"the log makes another one of it: {what}", row=row)
+            row = self._highest[name[0]]
+            what = ""
+            if row.offset == mark.offset and row.kept is not None:
+                what = f": {_fields(made, row.kept)}"
+            self._differ_at(name, mark, f"the log makes another one of it{what}")
 
     # --- the end
 
@@ -163,16 +185,16 @@ class Checker:
         """Return what it came to, once everything was taken."""
         latest = self._frozen()
         wrong = {own.where for own in self._found}
-        for name, row in self._rows.items():
-            if name not in self._confirmed and f"{row.partition}/{row.offset}" not in wrong:
-                self._unconfirmed(row)
+        for name, mark in self._marks.items():
+            if name not in self._confirmed and self._place(mark.offset) not in wrong:
+                self._unconfirmed(name, mark)
         for key, made in sorted(latest.items()):
             self._missing(key, made)
         wrong = {own.where for own in self._found}
         entries = sum(
             isinstance(row.kept, Entry)
-            and _name(row.kept) in self._confirmed
-            and f"{row.partition}/{row.offset}" not in wrong
+            and name_of(row.kept) in self._confirmed
+            and self._place(row.offset) not in wrong
             for row in self._highest.values()
         )
         return Checked(
@@ -185,45 +207,49 @@ class Checker:
             **self._counts,
         )
 
-    def _unconfirmed(self, row: Row) -> None:
+    def _unconfirmed(self, name: Name, mark: _Mark) -> None:
         """Judge a row that nothing in the log makes."""
-        assert row.kept is not None
-        source = row.kept.source
-        if source < self.low:
-            self._counts["unchecked"] += 1
-        elif self.low == 0:
-            self._differ("nothing in the log makes it", row=row)
+        if self.low == 0:
+            self._differ_at(name, mark, "nothing in the log makes it")
+            return
+        row = self._highest[name[0]]
+        reason = ""
+        if mark.source >= self.low and row.offset == mark.offset and row.kept is not None:
+            reason = _contradiction(row.kept, self._sources.get(mark.source))
+        if reason:
+            self._differ_at(name, mark, reason)
         else:
-            proposed = self._sources.get(source)
-            reason = _contradiction(row.kept, proposed)
-            if reason:
-                self._differ(reason, row=row)
-            else:
-                self._counts["unchecked"] += 1
+            self._counts["unchecked"] += 1
 
     def _missing(self, key: str, made: Kept) -> None:
         """Look for the highest version that the log makes of a key."""
         row = self._highest.get(key)
-        if row is not None and row.kept is not None and _name(row.kept) >= _name(made):
+        if row is not None and row.kept is not None and name_of(row.kept) >= name_of(made):
             return
         if made.source == self.through:
             self._counts["unfinished"] += 1
             return
-        has = "nothing" if row is None or row.kept is None else f"version {_name(row.kept)[1]}"
-        self._found.append(
-            Difference(
-                "" if row is None else f"{row.partition}/{row.offset}",
-                f"{self.partition}/{made.source}",
-                *_name(made),
-                f"the log makes version {_name(made)[1]}, the view has {has}",
-            )
-        )
+        name = name_of(made)
+        has, where = "nothing", ""
+        if row is not None and row.kept is not None:
+            has, where = f"version {name_of(row.kept)[1]}", self._place(row.offset)
+        text = f"the log makes version {name[1]}, the view has {has}"
+        self._found.append(Difference(where, self._place(made.source), *name, text))
 
-    def _differ(self, text: str, *, row: Row) -> None:
-        kept = row.kept
-        key, version = _name(kept) if kept is not None else ("", 0)
-        source = f"{self.partition}/{kept.source}" if kept is not None else ""
-        self._found.append(Difference(f"{row.partition}/{row.offset}", source, key, version, text))
+    def _differ(self, row: Row, text: str) -> None:
+        if row.kept is None:
+            self._found.append(Difference(self._place(row.offset), "", "", 0, text))
+        else:
+            mark = _Mark(row.offset, row.kept.source, b"")
+            self._differ_at(name_of(row.kept), mark, text)
+
+    def _differ_at(self, name: Name, mark: _Mark, text: str) -> None:
+        where, source = self._place(mark.offset), self._place(mark.source)
+        self._found.append(Difference(where, source, *name, text))
+
+    def _place(self, offset: int) -> str:
+        """Return a place of this partition, of either topic."""
+        return f"{self.partition}/{offset}"
 
 
 async def verify(reader: StateReader) -> list[Checked]:
@@ -231,31 +257,26 @@ async def verify(reader: StateReader) -> list[Checked]:
 
     The view is read first, so that the log reaches at least as far as the view.
     """
-    state = await reader.ends(reader.state)
-    checkers = {}
-    log = await reader.ends(reader.changes)
+    state, log = await reader.ends(reader.state), await reader.ends(reader.changes)
+    found = []
     for partition in sorted({*state, *log}):
         checker = Checker(Home(partition, len(log)), *log.get(partition, (0, 0)))
-        checkers[partition] = checker
         if partition in state:
             async for row in reader.rows(partition):
                 checker.row(row)
-    for partition in sorted(log):
-        async for proposed in reader.proposals(partition):
-            checkers[partition].record(proposed)
-    return [checker.finish() for _, checker in sorted(checkers.items())]
+        if partition in log:
+            async for proposed in reader.proposals(partition):
+                checker.record(proposed)
+        found.append(checker.finish())
+    return found
 
 
-def _name(kept: Kept) -> Name:
-    if isinstance(kept, Entry):
-        return kept.key, kept.version
-    return RULES, kept.rules.version
+def _digest(kept: Kept) -> bytes:
+    return blake2b(encode_kept(kept), digest_size=16).digest()
 
 
-def _fields(one: Kept | None, other: Kept | None) -> str:
-    """Name the fields in which two rows differ, with what each has."""
-    if one is None or other is None or type(one) is not type(other):
-        return "everything"
+def _fields(one: Kept, other: Kept) -> str:
+    """Name the fields in which two rows of one name differ, with what each has."""
     told = []
     for own in fields(one):
         left, right = getattr(one, own.name), getattr(other, own.name)

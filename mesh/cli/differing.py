@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mesh.cli.judging import Fold, Home
+from mesh.cli.judging import Around, Fold, Home
 from mesh.core.keys import reaches
 from mesh.core.shared import Entry
 from mesh.errors import UsageError, WireError
 from mesh.wire.canonical import parse_json
 
 if TYPE_CHECKING:
-    from mesh.cli.keeping import Kept, Proposed, StateReader
+    from mesh.cli.keeping import Proposed, StateReader
 
 
 class Member(NamedTuple):
@@ -115,10 +115,12 @@ async def between(
     ends = await reader.ends(reader.changes)
     for partition, (low, _) in sorted(ends.items()):
         home = Home(partition, len(ends))
-        rows: list[Kept] = []
+        around = Around(low)
         if low > 0:
-            rows = [row.kept async for row in reader.rows(partition) if row.kept is not None]
-        span = Span(target, since_ms, until_ms, Fold(home, low, rows))
+            async for row in reader.rows(partition):
+                if row.kept is not None:
+                    around.add(row.kept)
+        span = Span(target, since_ms, until_ms, Fold(home, around))
         async for proposed in reader.proposals(partition):
             if not span.add(proposed):
                 break

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from mesh.cli.judging import Fold, Home, Judged, keys_of
-from mesh.cli.keeping import Kept, Proposed, Row
+from mesh.cli.judging import Around, Fold, Home, Judged, keys_of
+from mesh.cli.keeping import Proposed, Replica
 from mesh.core.keys import Rule, Rules
 from mesh.core.shared import (
     Change,
@@ -113,14 +113,12 @@ class History:
 class Historian:
     """Mutable: gathers the history of one key from the records of its partition, in order."""
 
-    def __init__(self, key: str, home: Home, low: int, rows: list[Row]) -> None:
-        kept: list[Kept] = [row.kept for row in rows if row.kept is not None]
-        own = [one for one in kept if isinstance(one, Entry) and one.key == key]
+    def __init__(self, key: str, home: Home, around: Around, kept: Entry | None) -> None:
         self.key = key
         self.partition = home.partition
         self.versions: dict[int, Entry] = {}
-        self._kept = max(own, key=lambda entry: entry.version, default=None)
-        self._fold = Fold(home, low, kept)
+        self._kept = kept
+        self._fold = Fold(home, around)
         self._events: dict[str, Event] = {}
         self._made: dict[int, str] = {}
         self._seen: set[str] = set()
@@ -275,12 +273,16 @@ async def read_history(reader: StateReader, key: str) -> Historian:
     """Read the partition of a key from its beginning; one in which it never stood has no events."""
     ends = await reader.ends(reader.changes)
     partition = await reader.home(key)
-    low = ends[partition][0]
+    around = Around(ends[partition][0])
     name = key.encode()
     # What was judged before the log begins is needed of every key: they share rules and changes.
-    keep = None if low > 0 else (lambda own: own == name)
-    rows = [row async for row in reader.rows(partition, keep=keep)]
-    historian = Historian(key, Home(partition, len(ends)), low, rows)
+    keep = None if around.low > 0 else (lambda own: own == name)
+    view = Replica()
+    async for row in reader.rows(partition, keep=keep):
+        view.see(row)
+        if row.kept is not None:
+            around.add(row.kept)
+    historian = Historian(key, Home(partition, len(ends)), around, view.entries.get(key))
     async for proposed in reader.proposals(partition):
         historian.add(proposed)
     return historian

@@ -8,7 +8,7 @@ then the key is unknown, and a change of it cannot be judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from mesh.cli.keeping import Kept, Proposed
@@ -22,7 +22,9 @@ from mesh.core.shared import (
     Settlement,
 )
 from mesh.processor.inputs import view_of
-from mesh.wire.state import state_partition
+from mesh.wire.state import RULES_KEY, state_partition
+
+RULES = RULES_KEY.decode()
 
 
 class Judged(NamedTuple):
@@ -47,23 +49,48 @@ class Home(NamedTuple):
         return state_partition(key, self.partitions) == self.partition
 
 
+class Around:
+    """Mutable: of the rows of a view, those that a fold from offset `low` on has to know.
+
+    Of each key the last one that was made before it, and the first one after. None from 0 on.
+    """
+
+    def __init__(self, low: int) -> None:
+        self.low = low
+        self._rows: dict[tuple[str, bool], Kept] = {}
+
+    def __repr__(self) -> str:
+        return f"Around({self.low}, {len(self._rows)} rows)"
+
+    def __iter__(self) -> Iterator[Kept]:
+        return iter(self._rows.values())
+
+    def add(self, kept: Kept) -> None:
+        """Take a row, in any order."""
+        if self.low == 0:
+            return
+        key, version = name_of(kept)
+        after = kept.source >= self.low
+        known = self._rows.setdefault((key, after), kept)
+        if (version < name_of(known)[1]) == after:
+            self._rows[key, after] = kept
+
+
 class Fold:
     """Mutable: one partition as far as it was read.
 
-    `home` is the partition and how many there are, `low` the offset of the log's oldest record.
-    `rows` is what `M.state` holds of the partition, in any order; it is looked at only where `low`
-    is above 0.
+    `home` is the partition and how many there are, `around` the rows around the offset of the log's
+    oldest record.
     """
 
-    def __init__(self, home: Home, low: int, rows: Iterable[Kept] = ()) -> None:
+    def __init__(self, home: Home, around: Around) -> None:
         self.view = view_of(*home)
-        self.low = low
+        self.low = around.low
         self.unknown: set[str] = set()
         self._later: dict[int, list[Kept]] = {}
         self._births: dict[str, str] = {}
         self._knows_rules = True
-        if low > 0:
-            self._begin(list(rows))
+        self._begin(list(around))
 
     def __repr__(self) -> str:
         return f"Fold({self.view}, unknown={len(self.unknown)})"
@@ -134,6 +161,13 @@ class Fold:
             elif row.key in self.unknown:
                 self.view.restore(row)
                 self.unknown.discard(row.key)
+
+
+def name_of(kept: Kept) -> tuple[str, int]:
+    """Return key and version of a row; of the rules, their key and theirs."""
+    if isinstance(kept, Entry):
+        return kept.key, kept.version
+    return RULES, kept.rules.version
 
 
 def keys_of(proposal: Proposal) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from mesh.cli.judging import Fold, Home, Judged
-from mesh.cli.keeping import Kept, Proposed
+from mesh.cli.judging import Around, Fold, Home, Judged
+from mesh.cli.keeping import Proposed
 from mesh.core.keys import Resolution, Rule, Rules
 from mesh.core.shared import Verdict, Write
 from mesh.ports import Place
@@ -22,10 +22,11 @@ def judged(world: SharedWorld) -> tuple[Fold, list[Judged]]:
     """Judge the partition of the key again, from what is there."""
     number = world.home()
     partition = world.broker.partition(Place(CHANGES, number))
-    rows: list[Kept] = [
-        decode_kept(own.value) for own in world.broker.records(STATE) if own.partition == number
-    ]
-    fold = Fold(Home(number, PARTITIONS), partition.low, rows)
+    around = Around(partition.low)
+    for own in world.broker.records(STATE):
+        if own.partition == number:
+            around.add(decode_kept(own.value))
+    fold = Fold(Home(number, PARTITIONS), around)
     records, _ = partition.read(partition.low, 1_000)
     return fold, [
         fold.add(Proposed(own.offset, own.append_ms, decode_proposal(own.value))) for own in records
@@ -50,7 +51,7 @@ def test_from_the_beginning_everything_is_known() -> None:
 
 
 def test_what_holds_no_proposal_comes_to_nothing() -> None:
-    fold = Fold(Home(0, 1), 0)
+    fold = Fold(Home(0, 1), Around(0))
     assert fold.add(Proposed(0, 1, None)).judgement is None
 
 
