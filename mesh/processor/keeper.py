@@ -50,6 +50,8 @@ MAX_DUE = 4_000
 """Changes judged and not settled: two round trips' worth of a busy worker, and little to repeat."""
 MAX_FLYING_BYTES = 16 * 1024 * 1024
 """Of appends without a report: a quarter of what the log takes before it refuses."""
+MAX_TELLING = 20_000
+"""Verdicts without a report: an inbox whose broker is away must not fill the log's queue for all."""
 NOWHERE = Inbox("", 0)
 """Where the processor reads messages: it reads none."""
 
@@ -98,6 +100,7 @@ class Keeper:
         self._letters = topics.dead_letters(mesh)
         self._due = 0
         self._flying_bytes = 0
+        self._telling = 0
         self._over = False
         self._again: deque[_Append] = deque()
         self._waiting: list[asyncio.Future[None]] = []
@@ -282,17 +285,23 @@ class Keeper:
 
     def _tell(self, change: Change, offset: int, judgement: Judgement) -> None:
         """Send a verdict: a hint, so it may be lost; whoever misses it sends the change again."""
-        if not _is_inbox(self._mesh, change.inbox.topic):
+        if self._telling >= MAX_TELLING or not _is_inbox(self._mesh, change.inbox.topic):
             self.untold += 1
             return
         content = judged(change, offset, judgement)
         envelope = Envelope(to=change.by, sender=self._me, sender_inbox=NOWHERE, content=content)
-        place = Place(*change.inbox)
+        place, key = Place(*change.inbox), change.by.instance.encode()
         try:
-            self._log.append(place, change.by.instance.encode(), encode_envelope(envelope))
+            self._log.append(place, key, encode_envelope(envelope), (), self._told)
         except (TransportError, WireError) as error:
             _log.warning("the verdict on %s was not told: %s", change.change, error)
             self.untold += 1
+        else:
+            self._telling += 1
+
+    def _told(self, report: Report) -> None:
+        self._telling -= 1
+        self.untold += report.error is not None
 
     # --- writing --------------------------------------------------------------------------------
 

@@ -252,6 +252,23 @@ async def test_a_verdict_goes_to_an_inbox_of_this_mesh_and_nowhere_else(
     assert site.rows()[-1] == ("a/x", 3)
 
 
+async def test_verdicts_that_cannot_be_told_hold_nobody_up(
+    site: Site, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keepers, "MAX_TELLING", 2)
+    site.only(INBOX, Fate.HELD)
+    await judge(keeper, site.propose(*(change(f"c{n}", write(n)) for n in range(5))))
+    assert keeper.settled() == {HOME: 6}
+    assert keeper.untold == 3
+    site.lands()
+    site.broker.release()
+    await judge(keeper, site.propose(change("c5", write(5))))
+    assert [name for name, _ in site.told()] == ["c0", "c1", "c5"]
+    site.only(INBOX, Fate.LOST)
+    await judge(keeper, site.propose(change("c6", write(6))))
+    assert keeper.untold == 4
+
+
 # --- restoring ----------------------------------------------------------------------------------
 
 
