@@ -168,7 +168,7 @@ class Worker(Journal):
         if set(waiting.steps) != set(job.calls):
             return
         task, desk = self._task(job), self.desk
-        waits = _waits(job, task)
+        waits = self._waits(job, task)
         if not waits or not all(waits):
             return
         now, limit = desk.log_now(job.workflow), desk.settings.suspend_after_ms
@@ -176,6 +176,12 @@ class Worker(Journal):
         long_sleep = len(sleeps) == len(waits) and min(sleeps) - now > limit
         if long_sleep or desk.draining or desk.now_ms - waiting.since_ms >= limit:
             self._stop(job, "suspended")
+
+    def _waits(self, job: Job, task: TaskState) -> list[Wait | None]:
+        """Return what each open step of a job waits for, None for nothing that lasts."""
+        again_ms = self.desk.log_now(job.workflow) + self.desk.settings.suspend_after_ms
+        steps = [(call.step, task.steps.get(call.step)) for call in job.calls.values()]
+        return [_wait_of(name, step, again_ms) for name, step in steps]
 
     def cancel(self, envelope: m.Envelope, cancel: m.Cancel) -> None:
         """Obey the supervisor: unwind, end the children, give the award up."""
@@ -235,7 +241,7 @@ class Worker(Journal):
             self._suspend(job, (job.parked,))
             return
         if job.done is None and job.why == "suspended":
-            waits = [] if job.drained else _waits(job, task)
+            waits = [] if job.drained else self._waits(job, task)
             waiting_for = tuple(wait for wait in waits if wait is not None)
             if len(waiting_for) < len(waits):
                 waiting_for = ()
@@ -376,17 +382,17 @@ def restart_of(step: str) -> int:
     return int(head[1:]) if slash and head[:1] == "r" else 0
 
 
-def _waits(job: Job, task: TaskState) -> list[Wait | None]:
-    """Return what each open step of a job waits for."""
-    return [_wait_of(call.step, task.steps.get(call.step)) for call in job.calls.values()]
+def _wait_of(name: str, step: StepState | None, again_ms: int) -> Wait | None:
+    """Return what an open step waits for, None if it waits for nothing that lasts.
 
-
-def _wait_of(name: str, step: StepState | None) -> Wait | None:
-    """Return what an open step waits for, None if it waits for nothing that lasts."""
+    Whoever judges a write may be away for long: it is proposed again at `again_ms`.
+    """
     if step is None or step.result is not None:
         return None
     if step.kind is StepKind.SLEEP:
         return Wait(name, "sleep", "", step.until_ms, "")
     if step.kind is StepKind.DELEGATE:
         return Wait(name, "task", step.child, 0, "")
+    if step.kind is StepKind.WRITE:
+        return Wait(name, "sleep", "", again_ms, "")
     return None

@@ -19,6 +19,7 @@ class Check:
     __slots__ = ("_check", "_load", "_output")
 
     interruptible = True
+    patient = False
     reserve = Amount()
 
     def __init__(

@@ -83,6 +83,10 @@ class Doer(Protocol):
     def interruptible(self) -> bool:
         """Whether cancelling it ends it."""
 
+    @property
+    def patient(self) -> bool:
+        """Whether it only waits for an answer: its handler may be suspended meanwhile."""
+
     async def perform(self, key: str) -> tuple[str, Amount, Body]:
         """Do the effect under its idempotency key; return error, cost and result."""
 
@@ -430,9 +434,14 @@ class Running:
             self.phase is Phase.OPEN
             and bool(self._waits)
             and not self._held
-            and not self._performing
+            and all(self._is_patient(step) for step in self._performing)
             and all(path.live > 0 and path.is_blocked() for path in self._active)
         )
+
+    def _is_patient(self, step: str) -> bool:
+        """Tell whether what is done for a step only waits for an answer, and a path for that."""
+        wait = self._waits.get(step)
+        return wait is not None and wait.doer is not None and wait.doer.patient
 
     def _check_soon(self) -> None:
         if not self._checking:
@@ -475,7 +484,8 @@ class Running:
         """Unwind the handler; answered by `HandlerStopped`, at the latest after the limit.
 
         An effect that has begun may end within that time, unless the authority is lost: so that
-        its result is recorded, and nobody has to find out what became of it.
+        its result is recorded, and nobody has to find out what became of it. What only waits for
+        an answer is asked for again after a suspension.
         """
         if self.phase >= Phase.STOPPED:
             return
@@ -487,8 +497,8 @@ class Running:
             for path in list(self._paths):
                 path.cancel()
             self._limit = self._loop.call_later(UNWIND_LIMIT_S, self._abandon)
-        if why == "lost":
-            for task in list(self._performing.values()):
+        for step, task in list(self._performing.items()):
+            if why == "lost" or (why == "suspended" and self._is_patient(step)):
                 task.cancel()
         self._loop.call_soon(self._settle)
 

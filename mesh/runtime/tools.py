@@ -207,6 +207,11 @@ class Performer:
         """Whether cancelling it ends it."""
         return self._tool.is_async
 
+    @property
+    def patient(self) -> bool:
+        """Whether it only waits for an answer: never so, it may be at work."""
+        return False
+
     async def perform(self, key: str) -> tuple[str, Amount, Body]:
         """Call the function; return the error's summary or "", the price, and the result."""
         try:

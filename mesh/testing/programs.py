@@ -537,7 +537,9 @@ class Run:
             return
         steps: list[str] = []
         for path in self._live:
-            if not isinstance(path.op, Delegated | Sleep):
+            op = path.op
+            writes = isinstance(op, Tool) and op.kind is StepKind.WRITE
+            if not writes and not isinstance(op, Delegated | Sleep):
                 self._said = ()
                 return
             steps.append(path.step)

@@ -18,7 +18,7 @@ from mesh.core import messages as m
 from mesh.core.desk import earliest
 from mesh.core.node import Node
 from mesh.core.registry import Card, Handler, Presence
-from mesh.core.values import Body, Holder, Inbox, TaskPartition
+from mesh.core.values import Body, Holder, Inbox, StepKind, TaskPartition
 from mesh.testing.programs import Path, Run, Tool
 from mesh.testing.world import Channel
 
@@ -32,6 +32,8 @@ HEARTBEAT_MS = 12_000
 DRAIN_MS = 3_000
 WAIT_AGAIN_MS = 600
 """A handler that still waits says so again after this."""
+JUDGED_IN = 6
+"""A write takes so many times what a tool would: sometimes longer than handlers keep their slot."""
 
 Thunk = tuple[Callable[..., None], tuple[object, ...]]
 Doable = (
@@ -541,7 +543,14 @@ class SimNode:
             self.sim.checks.hit(*hit)
         else:
             self.sim.loop.after(self.sim.random.randint(0, tool.ms), self.sim.checks.hit, *hit)
-        self.post(tool.ms, self._done, run, step, tool, body)
+        self.post(self._takes(key, tool), self._done, run, step, tool, body)
+
+    def _takes(self, key: str, tool: Tool) -> int:
+        """Return how long it takes; a write is judged once, and who proposes it again is told."""
+        if tool.kind is not StepKind.WRITE:
+            return tool.ms
+        now_ms = self.sim.loop.now_ms
+        return max(1, self.sim.target.judged.setdefault(key, now_ms + JUDGED_IN * tool.ms) - now_ms)
 
     def _done(self, run: Run, step: str, tool: Tool, body: Body) -> None:
         key = (run.work.task, run.work.award)

@@ -257,6 +257,7 @@ class Target:
         self.applied: dict[tuple[str, str], set[str]] = {}
         self.once: dict[tuple[str, str], int] = {}
         self.paid: dict[str, list[int]] = {}
+        self.judged: dict[str, int] = {}
 
     def pay(self, workflow: str, amount: Amount) -> list[int]:
         """Charge a workflow for a call; return what it has paid in all."""

@@ -121,6 +121,34 @@ def test_a_write_whose_worker_died_is_proposed_again_under_its_key() -> None:
     assert fleet.void() == []
 
 
+def test_who_waits_long_for_a_verdict_is_suspended_and_asks_again_later() -> None:
+    fleet, _, ann, task = delegated(suspend_after_ms=3_000)
+    ann.call(task, write())
+    since_ms = fleet.now_ms
+    fleet.wait(1_000)
+    ann.waiting(task, "0", since_ms=since_ms)
+    assert not ann.heard(c.Stop)
+    fleet.wait(2_000)
+    ann.waiting(task, "0", since_ms=since_ms)
+    (wait,) = fleet.task(task).waiting_for
+    assert (wait.step, wait.kind, wait.note) == ("0", "sleep", "")
+    assert 2_900 <= wait.until_ms - fleet.now_ms <= 3_100
+    fleet.wait(3_500)
+    ann.call(task, write())
+    first, second = ann.heard(c.Perform)
+    assert first.key == second.key
+    ann.done(task, "0", body=body("accepted"))
+    assert fleet.task(task).steps["0"].result is not None
+    assert fleet.void() == []
+
+
+def test_who_waits_for_what_is_read_is_not_suspended() -> None:
+    _, _, ann, task = delegated(suspend_after_ms=3_000)
+    ann.call(task, read())
+    ann.waiting(task, "0")
+    assert not ann.heard(c.Stop)
+
+
 # --- tools --------------------------------------------------------------------------------------
 
 

@@ -2,15 +2,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
 from mesh.core import calls as c
+from mesh.core.messages import Judged
 from mesh.core.settings import Settings
+from mesh.core.shared import Change
 from mesh.runtime.agent import Agent
 from mesh.runtime.context import Context
+from mesh.runtime.proposals import Proposals
+from mesh.runtime.services import Part
+from mesh.testing.clock import ManualClock
+from mesh.transport.memory import MemoryBroker, MemoryLog
+from tests.unit.runtime.entries import INBOX, ME
 from tests.unit.runtime.fake_core import START_MS, FakeCore
 
 
@@ -21,8 +29,8 @@ class Word(BaseModel):
 Work = Callable[[Context], Awaitable[str]]
 
 
-def core_for(work: Work, **options: Any) -> FakeCore:
-    agent = Agent("tester", owner="team", calls=["*"], tools=["*"])
+def core_for(work: Work, writes: Sequence[str] = (), **options: Any) -> FakeCore:
+    agent = Agent("tester", owner="team", calls=["*"], tools=["*"], writes=writes)
 
     @agent.capability("test.it", effect="irreversible")
     async def handler(ctx: Context, word: Word) -> Word:
@@ -78,6 +86,65 @@ async def test_sleep_beside_an_effect_is_not_told() -> None:
     told = len(core.of(c.Waiting))
     core.runner.sweep(START_MS)
     assert len(core.of(c.Waiting)) == told
+
+
+class Silence(Proposals):
+    """Mutable: nobody judges; it says whether somebody still waits."""
+
+    def __init__(self) -> None:
+        log = MemoryLog(MemoryBroker(lambda: 0))
+        clock = ManualClock()
+        super().__init__(ME, INBOX, log=log, mesh="demo", partitions=1, clock=clock)
+        self.waiting = False
+
+    async def propose(self, change: Change) -> Judged:
+        self.waiting = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.waiting = False
+        raise AssertionError(change)
+
+
+async def write(ctx: Context) -> str:
+    return str((await ctx.shared.write("a/b", 1, expected_version=0)).version)
+
+
+async def writing() -> tuple[FakeCore, Silence]:
+    silence = Silence()
+    core = await begun(write, part=Part(silence, None), writes=["a"])
+    core.perform("0")
+    await core.settle()
+    assert silence.waiting
+    return core, silence
+
+
+async def test_a_write_that_nobody_judges_is_a_long_wait() -> None:
+    core, _ = await writing()
+    core.runner.sweep(START_MS)
+    core.runner.sweep(START_MS + 29_999)
+    assert core.of(c.Waiting) == []
+    core.runner.sweep(START_MS + 30_000)
+    assert [own.steps for own in core.of(c.Waiting)] == [("0",)]
+
+
+@pytest.mark.parametrize("why", ["suspended", "lost"])
+async def test_who_is_suspended_while_it_waits_for_a_verdict_is_unwound_at_once(why: str) -> None:
+    core, silence = await writing()
+    core.stop(why)
+    await core.settle()
+    assert core.stopped
+    assert not silence.waiting
+    assert core.of(c.StepDone) == []
+
+
+async def test_who_is_cancelled_may_still_hear_its_verdict() -> None:
+    core, silence = await writing()
+    core.stop("cancelled")
+    await core.settle()
+    assert silence.waiting
+    assert not core.stopped
+    core.runner.kill()
 
 
 async def test_long_waits_are_told_by_the_sweep_once_they_have_lasted() -> None:

@@ -14,7 +14,6 @@ from mesh.core.settings import Settings
 from mesh.core.shared import Change, Verdict
 from mesh.core.values import Status, StepKind
 from mesh.errors import Conflict, Contested, DefinitionError, UsageError, WriteRefused
-from mesh.runtime import running
 from mesh.runtime.proposals import AGAIN_MS
 from mesh.testing import MemoryMesh, crash_at_every_step
 from mesh.testing.mesh import NAME
@@ -67,6 +66,11 @@ async def rate(ctx: Context, ask: Ask) -> Told:
     assert after.version >= written.version
     await ctx.record_decision("rate", because="it was asked for", evidence=[after])
     return Told(text=f"{before.version} {written.version} {written.verdict} {after.version}")
+
+
+@desk.capability("desk.look")
+async def look(ctx: Context, ask: Ask) -> Told:
+    return Told(text=str((await ctx.shared.read(f"suppliers/{ask.name}")).version))
 
 
 @desk.capability("desk.wait")
@@ -244,12 +248,7 @@ async def test_a_worker_that_goes_on_for_a_dead_one_proposes_the_same_change() -
         assert mesh.violations() == []
 
 
-@pytest.mark.parametrize("patience_s", [running.UNWIND_LIMIT_S, 0.0])
-async def test_who_drains_with_a_write_on_its_way_hands_it_over(
-    monkeypatch: pytest.MonkeyPatch, patience_s: float
-) -> None:
-    """It may still hear its verdict while it is unwound; else the next worker proposes it again."""
-    monkeypatch.setattr(running, "UNWIND_LIMIT_S", patience_s)
+async def test_who_drains_with_a_write_on_its_way_hands_it_over() -> None:
     async with MemoryMesh(desk, instances=2) as mesh:
         await mesh.processor.stop()
         begun = await mesh.begin(rate, Ask())
@@ -257,16 +256,34 @@ async def test_who_drains_with_a_write_on_its_way_hands_it_over(
         (first,) = changes(mesh)
         (leaving,) = mesh._find(first.by.instance).process.instances
         leaving.give(i.Drain())
-        await mesh.settle()
-        await mesh.advance("40s")
+        await mesh.advance("10s")
         await mesh.processor.start()
         result = await mesh.finish(begun)
         assert result.value.text == "0 1 accepted 1"
         proposed = changes(mesh)
         assert {own.change for own in proposed} == {first.change}
-        assert len({own.by.instance for own in proposed}) == (1 if patience_s else 2)
+        assert len({own.by.instance for own in proposed}) == 2
         assert versions(mesh, "suppliers/acme") == [1]
         assert "WorkSuspended" in mesh.kinds(begun.workflow)
+        assert mesh.violations() == []
+
+
+async def test_who_waits_long_for_a_verdict_gives_its_slot_up() -> None:
+    """One slot, a processor that is away for minutes, and work that does not need it."""
+    async with MemoryMesh(desk, settings=Settings(slots=1)) as mesh:
+        await mesh.processor.stop()
+        begun = await mesh.begin(rate, Ask())
+        other = await mesh.begin(look, Ask())
+        await mesh.advance("40s")
+        assert other.result() is not None
+        await mesh.advance("3m")
+        assert begun.result() is None
+        assert 2 <= mesh.kinds(begun.workflow).count("WorkSuspended") <= 4
+        assert len(changes(mesh)) <= 16
+        await mesh.processor.start()
+        assert (await mesh.finish(begun)).value.text == "0 1 accepted 1"
+        assert {own.change for own in changes(mesh)} == {changes(mesh)[0].change}
+        assert versions(mesh, "suppliers/acme") == [1]
         assert mesh.violations() == []
 
 
