@@ -51,7 +51,7 @@ MAX_DUE = 4_000
 MAX_FLYING_BYTES = 16 * 1024 * 1024
 """Of appends without a report: a quarter of what the log takes before it refuses."""
 MAX_TELLING = 20_000
-"""Verdicts without a report: an inbox whose broker is away must not fill the log's queue for all."""
+"""Verdicts without a report: an inbox whose broker is away must not fill the whole log's queue."""
 NOWHERE = Inbox("", 0)
 """Where the processor reads messages: it reads none."""
 
