@@ -38,7 +38,9 @@ class FanOut:
         parent = sight.ledger.tasks.get(sight.opened.parent)
         if parent is None:
             return ()
-        width = self._workflows.setdefault(workflow, _Width())
+        width = self._workflows.get(workflow)
+        if width is None:
+            width = self._workflows[workflow] = _Width()
         wide = width.of_task(sight, parent)
         whole = width.of_workflow(sight)
         about = [(wide, parent), (whole, sight.task)]

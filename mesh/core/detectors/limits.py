@@ -94,6 +94,8 @@ class LimitTable:
 
     def of(self, *, agent: str, capability: str, root: str, workflow: str) -> Limits:
         """Return what holds for a task: its agent and capability, its root's capability, its id."""
+        if not (self.agents or self.capabilities or self.workflows):
+            return self.mesh
         own: dict[str, int] = {}
         own.update(self.agents.get(agent, {}))
         own.update(self.capabilities.get(capability, {}))

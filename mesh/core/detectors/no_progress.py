@@ -11,7 +11,7 @@ paid for again counts more.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from mesh.core import facts as f
@@ -28,7 +28,7 @@ from mesh.core.detectors.frame import (
 from mesh.core.detectors.likeness import alike, same_words
 from mesh.core.ids import derive
 from mesh.core.tasks import Phase
-from mesh.core.values import Amount, StepKind
+from mesh.core.values import NOTHING, Amount, Body, StepKind
 
 MAX_KNOWN = 10_000
 """Answers of one workflow that are remembered; what was known before them counts as new."""
@@ -38,16 +38,44 @@ WHOLE = ""
 """Stands for the whole workflow among the names of its tasks."""
 
 
-class _Answer(NamedTuple):
-    """What `asker` was told: its name, the kind of step, and whether it was paid for.
+class _Pause(NamedTuple):
+    """A task slept: what it asks next is a poll."""
 
-    An error counts as unpaid: that it is tried again is the retry storm's.
+    task: str
+
+
+class _End(NamedTuple):
+    """A task ended: nothing more is asked by it."""
+
+    task: str
+
+
+class _Answer(NamedTuple):
+    """What `asker` was told by the tool, model or capability `name`; `error` "" for success.
+
+    `paid` says whether it cost money or tokens. An error counts as unpaid: that it is tried again
+    is the retry storm's.
     """
 
-    name: str
     asker: str
-    paid: bool
     kind: StepKind
+    name: str
+    asked: bytes | Body
+    said: Body
+    error: str
+    paid: bool
+    offset: int
+
+    @property
+    def id(self) -> str:
+        """The same for all answers that say nothing new beside each other."""
+        if self.error:
+            return derive("error", self.name, same_words(self.error))
+        asked = alike(self.asked) if isinstance(self.asked, Body) else self.asked
+        return derive("answer", self.name, asked, alike(self.said))
+
+
+_Event = _Pause | _End | _Answer
 
 
 class _Run:
@@ -60,12 +88,60 @@ class _Run:
 
 
 class _Learnt:
-    """Mutable: what one workflow was told so far."""
+    """Mutable: what one workflow was told so far.
+
+    Most workflows end after a few answers, too few for a finding: `early` keeps these as they are,
+    for to read them takes longer than all the rest. None once they were read.
+    """
 
     def __init__(self) -> None:
+        self.early: list[_Event] | None = []
         self.known: dict[str, None] = {}
         self.runs: dict[str, _Run] = {}
         self.paced: dict[str, int] = {}
+
+    def hear(self, event: _Event, least: int) -> list[tuple[str, _Run]]:
+        """Take an event; return the rows that became longer, if one may be above `least`."""
+        if self.early is None:
+            return self._take(event)
+        self.early.append(event)
+        if len(self.early) <= least + 1:  # a row needs one answer more, which was new
+            return []
+        early, self.early = self.early, None
+        return [self._take(one) for one in early][-1]
+
+    def _take(self, event: _Event) -> list[tuple[str, _Run]]:
+        if isinstance(event, _Answer):
+            return self._told(event)
+        self.paced.pop(event.task, None)
+        if isinstance(event, _Pause):
+            self.paced[event.task] = PACED
+        else:
+            self.runs.pop(event.task, None)
+        return []
+
+    def _told(self, answer: _Answer) -> list[tuple[str, _Run]]:
+        """Count an answer for who asked and for the workflow."""
+        asker, name = answer.asker, answer.id
+        if name not in self.known:
+            make_room(self.known, MAX_KNOWN)
+            self.known[name] = None
+            if answer.kind is not StepKind.MODEL:
+                self.runs.pop(asker, None)
+                self.runs.pop(WHOLE, None)
+            return []
+        if answer.kind in _MAKES:
+            return []
+        if self.paced.get(asker, 0) > 0:
+            self.paced[asker] -= 1
+            return []
+        scopes = dict.fromkeys((asker, WHOLE))
+        longer = [(scope, self.runs.setdefault(scope, _Run())) for scope in scopes]
+        for _, run in longer:
+            run.count += 1
+            run.paid += answer.paid
+            run.offsets.append(answer.offset)
+        return longer
 
 
 class NoProgress:
@@ -79,79 +155,71 @@ class NoProgress:
 
     def see(self, sight: Sight) -> Sequence[Finding]:
         """Take one fact; see `frame.Detector`."""
-        learnt = self._workflows.setdefault(sight.opened.workflow, _Learnt())
-        fact = sight.fact
-        if isinstance(fact, f.StepFinished):
-            if fact.kind is StepKind.SLEEP:
-                _rest(sight, learnt, fact)
-                return ()
-            answer = _step_answer(fact)
-        elif sight.task.phase is Phase.ENDED:
-            learnt.runs.pop(sight.opened.task, None)
-            learnt.paced.pop(sight.opened.task, None)
-            answer = _task_answer(sight)
-        else:
-            return ()
-        return self._answered(sight, learnt, answer)
+        learnt = self._workflows.get(sight.opened.workflow)
+        if learnt is None:
+            learnt = self._workflows[sight.opened.workflow] = _Learnt()
+        stale, paid = sight.limits.stale_results, sight.limits.stale_paid_results
+        longer: list[tuple[str, _Run]] = []
+        for event in _events(sight):
+            longer = learnt.hear(event, min(stale, paid))
+        for scope, run in longer:
+            if run.count > stale or run.paid > paid:
+                return (_seen(sight, run, scope).of(self.name, sight.task),)
+        return ()
 
     def forget(self, workflow: str) -> None:
         """Drop what is kept of a workflow."""
         self._workflows.pop(workflow, None)
-
-    def _answered(self, sight: Sight, learnt: _Learnt, answer: _Answer) -> Sequence[Finding]:
-        """Count an answer for who asked and for the workflow; return what is found by it."""
-        asker, limits = answer.asker, sight.limits
-        if answer.name not in learnt.known:
-            make_room(learnt.known, MAX_KNOWN)
-            learnt.known[answer.name] = None
-            if answer.kind is not StepKind.MODEL:
-                learnt.runs.pop(asker, None)
-                learnt.runs.pop(WHOLE, None)
-            return ()
-        if answer.kind in _MAKES:
-            return ()
-        if learnt.paced.get(asker, 0) > 0:
-            learnt.paced[asker] -= 1
-            return ()
-        found = []
-        for scope in dict.fromkeys((asker, WHOLE)):
-            run = learnt.runs.setdefault(scope, _Run())
-            run.count += 1
-            run.paid += answer.paid
-            run.offsets.append(sight.record.offset)
-            if run.count > limits.stale_results or run.paid > limits.stale_paid_results:
-                found.append(_seen(sight, run, scope).of(self.name, sight.task))
-        return found[:1]
 
 
 _MAKES = frozenset({StepKind.ARTIFACT, StepKind.WRITE})
 """Steps that ask nothing: what they make is progress if it is new, and else says nothing."""
 
 
-def _rest(sight: Sight, learnt: _Learnt, fact: f.StepFinished) -> None:
-    """Note a pause: what is asked after it is a poll."""
+def _events(sight: Sight) -> Iterator[_Event]:
+    """Yield what a fact says of questions and answers."""
+    fact = sight.fact
+    if isinstance(fact, f.StepFinished):
+        if fact.kind is not StepKind.SLEEP:
+            yield _step_answer(sight, fact)
+        elif _is_long(sight, fact):
+            yield _Pause(fact.task)
+    elif sight.task.phase is Phase.ENDED:
+        yield _End(sight.opened.task)
+        yield _task_answer(sight)
+
+
+def _is_long(sight: Sight, fact: f.StepFinished) -> bool:
+    """Tell whether a sleep was a pause."""
     step = sight.task.steps.get(fact.step)
-    if step is not None and sight.record.append_ms - step.begun_ms >= sight.limits.pace_ms:
-        learnt.paced[fact.task] = PACED
+    return step is not None and sight.record.append_ms - step.begun_ms >= sight.limits.pace_ms
 
 
-def _step_answer(fact: f.StepFinished) -> _Answer:
-    if fact.error:
-        name = derive("error", fact.name, same_words(fact.error))
-    else:
-        name = derive("answer", fact.name, fact.input_hash, alike(fact.result))
-    return _Answer(name, fact.task, not fact.error and _is_paid(fact.spent), fact.kind)
+def _step_answer(sight: Sight, fact: f.StepFinished) -> _Answer:
+    return _Answer(
+        asker=fact.task,
+        kind=fact.kind,
+        name=fact.name,
+        asked=fact.input_hash,
+        said=fact.result,
+        error=fact.error,
+        paid=not fact.error and _is_paid(fact.spent),
+        offset=sight.record.offset,
+    )
 
 
 def _task_answer(sight: Sight) -> _Answer:
     opened, result = sight.opened, sight.result
-    if result is None:
-        status = type(sight.fact).__name__
-        name = derive("error", opened.capability, status, same_words(_reason(sight)))
-    else:
-        name = derive("answer", opened.capability, alike(opened.input), alike(result))
-    paid = result is not None and _is_paid(sight.task.purse.spent)
-    return _Answer(name, opened.parent, paid, StepKind.DELEGATE)
+    return _Answer(
+        asker=opened.parent,
+        kind=StepKind.DELEGATE,
+        name=opened.capability,
+        asked=opened.input,
+        said=result or NOTHING,
+        error="" if result is not None else f"{type(sight.fact).__name__} {_reason(sight)}",
+        paid=result is not None and _is_paid(sight.task.purse.spent),
+        offset=sight.record.offset,
+    )
 
 
 def _is_paid(spent: Amount) -> bool:

@@ -86,7 +86,9 @@ class Velocity:
         amount = _paid(sight.fact)
         if amount == ZERO or sight.root.opened.parent:
             return ()  # nothing was paid, or the root's plan is not known
-        window = self._windows.setdefault(sight.opened.workflow, _Window())
+        window = self._windows.get(sight.opened.workflow)
+        if window is None:
+            window = self._windows[sight.opened.workflow] = _Window()
         plan_ms, window_ms = _times(sight)
         window.pay(amount, sight.now_ms * SLICES // window_ms, sight.record.offset)
         found = []

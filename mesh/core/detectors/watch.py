@@ -81,11 +81,16 @@ class Watch:
         if task is not None:
             known.tasks[fact.task] = task
             sight = self._sight(record, fact, ledger, now_ms, task)
-            kind = type(fact)
-            for detector in [own for own in self.detectors if kind in own.kinds]:
+            for detector in [own for own in self.detectors if type(fact) in own.kinds]:
                 found += self._ask(detector, sight, known)
         self._tidy(fact, ledger, known)
         return found
+
+    def forget(self, workflow: str) -> None:
+        """Drop what is kept of a workflow, for whoever drops it from the ledger before its end."""
+        self._workflows.pop(workflow, None)
+        for detector in self.detectors:
+            detector.forget(workflow)
 
     def _sight(
         self,
@@ -105,12 +110,14 @@ class Watch:
         )
         return Sight(record, fact, ledger, now_ms, task, root, limits)
 
-    def _ask(self, detector: Detector, sight: Sight, known: _Workflow) -> list[Finding]:
+    def _ask(self, detector: Detector, sight: Sight, known: _Workflow) -> Sequence[Finding]:
         """Return what a detector finds that was not told yet; that it raised is a finding, too."""
         try:
-            found = list(detector.see(sight))
+            found = detector.see(sight)
         except Exception as error:  # noqa: BLE001 - one broken detector must not silence the others
             found = [self._broken(detector, sight, error)]
+        if not found:
+            return found
         new = []
         for one in found:
             if one.id not in known.told and len(known.told) < MAX_FINDINGS:
@@ -145,8 +152,6 @@ class Watch:
         """Forget what ended: a workflow with its root, a task by itself."""
         members = ledger.members.get(fact.workflow)
         if members is None:
-            del self._workflows[fact.workflow]
-            for detector in self.detectors:
-                detector.forget(fact.workflow)
+            self.forget(fact.workflow)
         elif len(known.tasks) > 2 * len(members) + 1:
             known.tasks = {name: own for name, own in known.tasks.items() if name in members}

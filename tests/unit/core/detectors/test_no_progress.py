@@ -191,6 +191,8 @@ def test_nobody_is_named_where_nobody_was_awarded() -> None:
 
 def test_what_was_known_too_long_ago_is_new_again() -> None:
     story = begin(stale_results=1)
+    for number in range(3):
+        look(story, 1, number)
     look(story, 1)
     (detector,) = story.watch.detectors
     assert isinstance(detector, NoProgress)

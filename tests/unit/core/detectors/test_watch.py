@@ -88,6 +88,14 @@ def test_what_ended_is_forgotten() -> None:
         assert not any(kept), own.name
 
 
+def test_a_workflow_may_be_dropped_before_its_end() -> None:
+    looker = Looker()
+    story = Story({"x": 1}, detectors=[looker])
+    story.watch.forget("0-root")
+    assert looker.forgot == ["0-root"]
+    assert story.watch._workflows == {}
+
+
 def test_a_watch_that_begins_late_says_nothing_of_what_it_does_not_know() -> None:
     looker = Looker()
     story = Story({"x": 1})
