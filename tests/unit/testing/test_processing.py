@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 import pytest
 from pydantic import BaseModel
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from mesh import Agent, Context
 from mesh.core import facts as f
 from mesh.core import inputs as i
+from mesh.core.messages import Judged
 from mesh.core.settings import Settings
 from mesh.core.shared import Change, Verdict
 from mesh.core.values import Status, StepKind
@@ -18,7 +20,9 @@ from mesh.runtime.proposals import AGAIN_MS
 from mesh.testing import MemoryMesh, crash_at_every_step
 from mesh.testing.mesh import NAME
 from mesh.testing.processing import rules_of
+from mesh.transport.memory import Appending, Fate
 from mesh.wire import topics
+from mesh.wire.messages import decode_envelope
 from mesh.wire.state import decode_kept, decode_proposal
 
 
@@ -378,4 +382,51 @@ async def test_a_watch_waits_for_what_others_write() -> None:
         await mesh.put("jobs/c", "z")
         result = await mesh.finish(begun)
         assert result.value.text.startswith("jobs/b@1=y ")
+        assert mesh.violations() == []
+
+
+# --- everything at once -------------------------------------------------------------------------
+
+
+class Trouble:
+    """Mutable: the fate of appends: changes and verdicts are lost, or doubled, by chance."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.lost = 0
+
+    def fate(self, appending: Appending) -> Fate:
+        about = topics.parse(appending.place.topic)
+        kind = about.kind if about is not None else None
+        verdict = kind is topics.Kind.INBOX and _is_verdict(appending.value)
+        if (kind is topics.Kind.CHANGES or verdict) and self.random.random() < 0.3:
+            self.lost += 1
+            return self.random.choice((Fate.LOST, Fate.UNKNOWN, Fate.TWICE))
+        return Fate.LANDS
+
+
+def _is_verdict(value: bytes | None) -> bool:
+    return isinstance(decode_envelope(value).content, Judged)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_happens_each_update_is_applied_once(seed: int) -> None:
+    """Lost changes, lost verdicts, a processor that comes and goes, a worker that dies."""
+    trouble = Trouble(seed)
+    random = trouble.random
+    async with MemoryMesh(counter, instances=3) as mesh:
+        mesh.broker.fate = trouble.fate
+        begun = [await mesh.begin(count, Ask(name="x", times=2)) for _ in range(5)]
+        for _ in range(3):
+            await mesh.processor.stop()
+            await mesh.advance(f"{random.randint(1, 20)}s")
+            await mesh.processor.start()
+            await mesh.advance(f"{random.randint(1, 2_000)}ms")
+        mesh.kill(random.choice(mesh.instances))
+        results = [await mesh.finish(own) for own in begun]
+        made = sorted(int(own) for result in results for own in result.value.text.split())
+        assert trouble.lost > 0
+        assert made == list(range(1, 11))
+        assert mesh.entry("counts/x", Rating).value == Rating(score=10)
+        assert sorted(set(versions(mesh, "counts/x"))) == made
         assert mesh.violations() == []
