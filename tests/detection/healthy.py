@@ -433,6 +433,16 @@ def what_is_cached_is_asked_again() -> Story:
 
 
 @healthy
+def thirty_samples_taken_at_once() -> Story:
+    story = Story({"text": "I am happy", "samples": list(range(30))})
+    parts = [story.root.asks("demo.mood", {"text": "I am happy"}, "judge") for _ in range(30)]
+    for part in parts:
+        part.thinks({"text": "I am happy"}, {"words": part.task}, PAID)
+        part.finishes({"mood": "good"})
+    return story
+
+
+@healthy
 def chapters_from_the_same_notes() -> Story:
     story = Story({"write": "a book"})
     for turn in story.turns(30):

@@ -1,7 +1,8 @@
 """No progress: steps and tasks go on, and every answer is one that was known.
 
-An answer is known if the same was asked before and the same was answered, cosmetics aside; of an
-error the words are enough, whatever was asked. A new question is progress even if its answer is
+An answer is known if the same was answered before to the same question, cosmetics aside, and that
+was known when it was asked: ten samples taken at once are none. Of an error the words are enough,
+whatever was asked. A new question is progress even if its answer is
 like another's: 500 items may all be "ok". Other words of a model are none, for it finds new ones
 every time; a new artifact and an accepted write are. Answers are counted for the task that asked
 and for the whole workflow, so that a branch that is stuck shows in a busy workflow. One that was
@@ -54,7 +55,7 @@ class _Answer(NamedTuple):
     """What `asker` was told by the tool, model or capability `name`; `error` "" for success.
 
     `paid` says whether it cost money or tokens. An error counts as unpaid: that it is tried again
-    is the retry storm's.
+    is the retry storm's. `asked_at` and `offset` are the places of question and answer in the log.
     """
 
     asker: str
@@ -64,6 +65,7 @@ class _Answer(NamedTuple):
     said: Body
     error: str
     paid: bool
+    asked_at: int
     offset: int
 
     @property
@@ -96,7 +98,7 @@ class _Learnt:
 
     def __init__(self) -> None:
         self.early: list[_Event] | None = []
-        self.known: dict[str, None] = {}
+        self.known: dict[str, int] = {}
         self.runs: dict[str, _Run] = {}
         self.paced: dict[str, int] = {}
 
@@ -125,12 +127,12 @@ class _Learnt:
         asker, name = answer.asker, answer.id
         if name not in self.known:
             make_room(self.known, MAX_KNOWN)
-            self.known[name] = None
+            self.known[name] = answer.offset
             if answer.kind is not StepKind.MODEL:
                 self.runs.pop(asker, None)
                 self.runs.pop(WHOLE, None)
             return []
-        if answer.kind in _MAKES:
+        if answer.kind in _MAKES or answer.asked_at < self.known[name]:
             return []
         if self.paced.get(asker, 0) > 0:
             self.paced[asker] -= 1
@@ -191,8 +193,8 @@ def _events(sight: Sight) -> Iterator[_Event]:
 
 def _is_long(sight: Sight, fact: f.StepFinished) -> bool:
     """Tell whether a sleep was a pause."""
-    step = sight.task.steps.get(fact.step)
-    return step is not None and sight.record.append_ms - step.begun_ms >= sight.limits.pace_ms
+    begun_ms = sight.task.steps[fact.step].begun_ms
+    return sight.record.append_ms - begun_ms >= sight.limits.pace_ms
 
 
 def _step_answer(sight: Sight, fact: f.StepFinished) -> _Answer:
@@ -204,6 +206,7 @@ def _step_answer(sight: Sight, fact: f.StepFinished) -> _Answer:
         said=fact.result,
         error=fact.error,
         paid=not fact.error and _is_paid(fact.spent),
+        asked_at=sight.task.steps[fact.step].offset,
         offset=sight.record.offset,
     )
 
@@ -218,6 +221,7 @@ def _task_answer(sight: Sight) -> _Answer:
         said=result or NOTHING,
         error="" if result is not None else f"{type(sight.fact).__name__} {_reason(sight)}",
         paid=result is not None and _is_paid(sight.task.purse.spent),
+        asked_at=sight.task.offset,
         offset=sight.record.offset,
     )
 

@@ -142,6 +142,18 @@ def test_children_s_results_are_answers() -> None:
     assert story.found[0].text.endswith("the last: demo.check.")
 
 
+def test_what_was_asked_before_it_was_known_is_no_repeat() -> None:
+    story = begin()
+    parts = [story.root.asks("demo.check", {"n": 1}, grant=SMALL) for _ in range(9)]
+    for part in parts:
+        part.finishes({"ok": True})
+    assert story.found == []
+    for _ in range(4):
+        assert story.found == []
+        story.root.gets("demo.check", {"n": 1}, {"ok": True})
+    assert story.kinds == {"no-progress"}
+
+
 def test_children_that_fail_alike_teach_nothing() -> None:
     story = begin()
     for number in range(5):
@@ -197,7 +209,7 @@ def test_what_was_known_too_long_ago_is_new_again() -> None:
     (detector,) = story.watch.detectors
     assert isinstance(detector, NoProgress)
     known = detector._workflows["0-root"].known
-    known.update({str(number): None for number in range(MAX_KNOWN)})
+    known.update({str(number): 0 for number in range(MAX_KNOWN)})
     story.root.calls("page", 1, 1)
     assert len(known) == MAX_KNOWN
     look(story, 2)
