@@ -1,7 +1,8 @@
-"""A worker of the processor: Faust gives it partitions of `M.changes` and their records.
+"""A worker of the processor: Faust gives it partitions of `M.changes` and `M.audit`.
 
 Faust is the stream engine alone: membership of the group, rebalances, fetching, back-pressure. What
-a record means, and which offset may be committed, is the keeper's.
+a record means, and which offset may be committed, is said by the keeper of shared state for the
+one, by the watchman over chains for the other: the owners of what the group gives.
 
 Start, in this order: connect; look whether every topic is there as it should be; join the group;
 wait until it said which partitions are ours. Stop: leave no change judged and not told, commit,
@@ -15,13 +16,14 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import faust
 from faust.types import TP, StreamT
 from yarl import URL
 
+from mesh.core.detectors.limits import LimitTable
 from mesh.core.values import Holder
 from mesh.errors import MeshError, TransportError
 from mesh.ports import Incoming, Log
@@ -29,6 +31,7 @@ from mesh.processor.brokers import Brokers
 from mesh.processor.faust_transport import Consumer, Transport
 from mesh.processor.inputs import check_topics
 from mesh.processor.keeper import Keeper
+from mesh.processor.watchman import Watchman, check_audit
 from mesh.wire import topics
 from mesh.wire.topics import check_mesh
 
@@ -38,6 +41,8 @@ SETTLE_S = 3.0
 """For what is on its way when partitions are given up: well below the group's rebalance timeout."""
 JOIN_S = 60.0
 """Until the group said which partitions are ours: a worker that was killed is waited for."""
+STOP_S = 5.0
+"""To leave the group, which notices by itself that somebody is gone, a session timeout later."""
 TOLD_S = 10.0
 """A line of the log tells the lag so often, while there is one."""
 MILLISECONDS = 1_000
@@ -54,10 +59,18 @@ class Processor:
         brokers: Where Faust connects to.
         name: Of this worker, unique in the mesh; "" makes one.
         skips_newer: Make dead letters of what a newer release seems to have written.
+        limits: Of the detectors.
     """
 
     def __init__(
-        self, log: Log, mesh: str, brokers: Brokers, *, name: str = "", skips_newer: bool = False
+        self,
+        log: Log,
+        mesh: str,
+        brokers: Brokers,
+        *,
+        name: str = "",
+        skips_newer: bool = False,
+        limits: LimitTable | None = None,
     ) -> None:
         host = socket.gethostname().lower().replace("_", "-")
         now_ms = time.time_ns() // 1_000_000
@@ -67,11 +80,15 @@ class Processor:
         self.brokers = brokers
         self.ready = False
         self.keeper: Keeper | None = None
+        self.watchman: Watchman | None = None
         self.ends: dict[int, int] = {}
         """Where the partitions of `M.changes` end, as of the last look."""
         self.failed: asyncio.Future[MeshError] | None = None
         self._skips_newer = skips_newer
+        self._limits = limits
         self._topic = topics.changes(mesh)
+        self._audit = topics.audit(mesh)
+        self._owners: dict[str, Keeper | Watchman] = {}
         self._app: faust.App | None = None
         self._assigned = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,6 +115,7 @@ class Processor:
         self.failed = asyncio.get_running_loop().create_future()
         await self.log.open()
         partitions = await check_topics(self.log, self.mesh)
+        await check_audit(self.log, self.mesh)
         self.keeper = Keeper(
             self.log,
             self.mesh,
@@ -106,6 +124,14 @@ class Processor:
             failed=self._fail,
             skips_newer=self._skips_newer,
         )
+        self.watchman = Watchman(
+            self.log,
+            self.mesh,
+            failed=self._fail,
+            limits=self._limits,
+            skips_newer=self._skips_newer,
+        )
+        self._owners = {self._topic: self.keeper, self._audit: self.watchman}
         # on a thread: what Faust does with its decorators reads files
         self._app = app = await asyncio.to_thread(self._make)
         await app.start()
@@ -122,15 +148,15 @@ class Processor:
         self.ready = True
 
     async def drain(self, limit_s: float) -> bool:
-        """Tell every verdict that is due, commit, leave; True if all was told in time."""
+        """Tell all that is due, commit, leave; True if all was told in time."""
         self.ready = False
-        app, keeper = self._app, self.keeper
-        if app is None or keeper is None:
+        app = self._app
+        if app is None:
             await self.close()
             return True
         app.consumer.stop_flow()
         app.flow_control.suspend()
-        settled = await keeper.settle(limit_s)
+        settled = await self._settle(limit_s)
         await self._commit_within(SETTLE_S)
         await self.close()
         return settled
@@ -141,12 +167,26 @@ class Processor:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self.keeper is not None:
-            for partition in tuple(self.keeper.parts):
-                self.keeper.give_up(partition)
+        for owner in self._owners.values():
+            for partition in tuple(owner.parts):
+                owner.give_up(partition)
         if self._app is not None:
-            await self._app.stop()
+            await self._stop(self._app)
         await self.log.close()
+
+    async def _stop(self, app: faust.App) -> None:
+        """Leave the group; where the brokers are away Faust waits for them a minute.
+
+        Then it goes on in the background: a consumer that nobody stops would stay in the group.
+        """
+        stopping = asyncio.create_task(app.stop())
+        self._tasks.add(stopping)
+        stopping.add_done_callback(self._tasks.discard)
+        _, late = await asyncio.wait({stopping}, timeout=STOP_S)
+        if late:
+            _log.warning("leaving the group takes more than %g s; it will notice by itself", STOP_S)
+        else:
+            await stopping
 
     def _make(self) -> faust.App:
         """Describe the application to Faust."""
@@ -168,8 +208,9 @@ class Processor:
         transport = Transport(addresses, app)
         transport.brokers = self.brokers
         app.transport = transport
-        topic = app.topic(self._topic, key_serializer="raw", value_serializer="raw", acks=False)
-        app.agent(topic, name="changes", concurrency=1)(self._read)
+        for name, read in ((self._topic, self._read), (self._audit, self._watch)):
+            topic = app.topic(name, key_serializer="raw", value_serializer="raw", acks=False)
+            app.agent(topic, name=name, concurrency=1)(read)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.finalize()
@@ -179,14 +220,23 @@ class Processor:
 
     async def _read(self, stream: StreamT[Any]) -> None:
         """Give every record to the keeper."""
-        keeper = self.keeper
-        assert keeper is not None
+        assert self.keeper is not None
+        await self._give(stream, self.keeper.judge)
+
+    async def _watch(self, stream: StreamT[Any]) -> None:
+        """Give every record to the watchman."""
+        assert self.watchman is not None
+        await self._give(stream, self.watchman.see)
+
+    async def _give(
+        self, stream: StreamT[Any], give: Callable[[Incoming], Coroutine[Any, Any, None]]
+    ) -> None:
         async for _ in stream:
             event = stream.current_event
             assert event is not None, "the stream is one of a topic"
             message = event.message
             try:
-                await keeper.judge(_incoming(message))
+                await give(_incoming(message))
             except TransportError as error:
                 self._fail(error)
             except Exception as error:
@@ -196,26 +246,29 @@ class Processor:
 
     async def _on_assigned(self, _: Any, /, *args: Any, **__: Any) -> None:
         assigned: set[TP] = args[0]
-        keeper = self.keeper
-        assert keeper is not None
-        mine = sorted(tp.partition for tp in assigned if tp.topic == self._topic)
-        _log.info("partitions of %s that are ours: %s", self._topic, mine or "none")
-        consumer = self._consumer()
-        committed = await consumer.seek_to_committed() if mine else {}
-        firsts = {tp.partition: offset or 0 for tp, offset in committed.items()}
-        for partition in mine:
-            self._spawn(keeper.take(partition, firsts.get(partition, 0)))
+        mine = sorted(tp for tp in assigned if tp.topic in self._owners)
+        for topic in self._owners:
+            numbers = [tp.partition for tp in mine if tp.topic == topic]
+            _log.info("partitions of %s that are ours: %s", topic, numbers or "none")
+        committed = await self._consumer().seek_to_committed() if mine else {}
+        for tp in mine:
+            self._spawn(self._owners[tp.topic].take(tp.partition, committed.get(tp) or 0))
         self._assigned.set()
 
     async def _on_revoked(self, _: Any, /, *args: Any, **__: Any) -> None:
         revoked: set[TP] = args[0]
-        keeper = self.keeper
-        assert keeper is not None
-        if keeper.parts and not await keeper.settle(SETTLE_S):
-            _log.warning("%d changes are judged again by their next owner", keeper.due)
+        if not await self._settle(SETTLE_S):
+            _log.warning("what is not settled is judged again by who owns it next")
         await self._commit_within(SETTLE_S)
         for tp in revoked:
-            keeper.give_up(tp.partition)
+            if tp.topic in self._owners:
+                self._owners[tp.topic].give_up(tp.partition)
+
+    async def _settle(self, limit_s: float) -> bool:
+        """Let both tell what is due; True if all was told in time."""
+        return all(
+            await asyncio.gather(*(owner.settle(limit_s) for owner in self._owners.values()))
+        )
 
     # --- around ---------------------------------------------------------------------------------
 
@@ -228,7 +281,6 @@ class Processor:
     async def _look(self) -> None:
         """Commit, see what others wrote, and tell how it stands, again and again."""
         assert self._app is not None
-        assert self.keeper is not None
         while True:
             await asyncio.sleep(LOOK_S)
             if self._app.crashed:
@@ -237,7 +289,8 @@ class Processor:
                 return
             await self._commit()
             try:
-                await self.keeper.look()
+                for owner in self._owners.values():
+                    await owner.look()
                 await self._see_ends()
             except TransportError as error:
                 _log.warning("cannot look at the log just now: %s", error)
@@ -256,25 +309,30 @@ class Processor:
             _log.warning("offsets could not be committed within %g s", limit_s)
 
     async def _commit(self) -> None:
-        keeper = self.keeper
-        assert keeper is not None
-        offsets = keeper.commits()
-        if offsets:
-            tps = {TP(self._topic, number): offset for number, offset in offsets.items()}
-            if await self._consumer().commit_offsets(tps):
-                keeper.committed(offsets)
+        offsets = {topic: owner.commits() for topic, owner in self._owners.items()}
+        tps = {TP(topic, at): own for topic, every in offsets.items() for at, own in every.items()}
+        if tps and await self._consumer().commit_offsets(tps):
+            for topic, owner in self._owners.items():
+                owner.committed(offsets[topic])
 
     def _tell(self) -> None:
         """Write a line of how it stands, while there is something to do."""
-        behind, now_s = self.lag(), time.monotonic()
-        assert self.keeper is not None
-        restoring = [part for part in self.keeper.parts.values() if not part.ready]
-        if now_s - self._told_s >= TOLD_S and (restoring or any(behind.values())):
-            self._told_s = now_s
-            rows = {number: len(part.view.entries) for number, part in self.keeper.parts.items()}
-            _log.info("lag %s, rows %s", behind, rows)
-            for part in restoring:
-                _log.info("restoring partition %d: %d of %d", part.partition, part.read, part.end)
+        keeper, watchman = self.keeper, self.watchman
+        assert keeper is not None
+        assert watchman is not None
+        behind, unseen, now_s = self.lag(), watchman.lag(), time.monotonic()
+        restoring = [part for part in keeper.parts.values() if not part.ready]
+        beginning = watchman.restoring()
+        idle = not (restoring or beginning or any(behind.values()) or any(unseen.values()))
+        if idle or now_s - self._told_s < TOLD_S:
+            return
+        self._told_s = now_s
+        rows = {number: len(part.view.entries) for number, part in keeper.parts.items()}
+        _log.info("lag %s, rows %s; lag of the watch %s", behind, rows, unseen)
+        for part in restoring:
+            _log.info("restoring partition %d: %d of %d", part.partition, part.read, part.end)
+        for number, own in beginning.items():
+            _log.info("restoring the watch over %d: %d of %d", number, own.next, own.end)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something beside; if it fails, this incarnation is over."""
