@@ -91,7 +91,7 @@ class _Doer:
 
     reserve = _ZERO
     interruptible = True
-    patient = False
+    patient = True
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -148,8 +148,6 @@ class Writing(_Doer):
     """Proposes a change, and waits for what is said of it."""
 
     __slots__ = ("_step", "_why", "_work", "_writes")
-
-    patient = True
 
     def __init__(
         self,

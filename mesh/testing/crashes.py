@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Generic, NamedTuple
 
 from mesh.core.settings import Settings
+from mesh.core.shared import Change
 from mesh.runtime.agent import Agent
 from mesh.runtime.capability import Capability, In, Out
 from mesh.testing.invariants import Violation
@@ -30,7 +31,7 @@ class Moment(StrEnum):
 
 
 class Crash:
-    """Mutable: the fault of one run; counts the facts of one agent about workflows."""
+    """Mutable: the fault of one run; counts one agent's facts about workflows, and its changes."""
 
     def __init__(self, mesh: MemoryMesh, agent: str, number: int, moment: Moment) -> None:
         self._mesh = mesh
@@ -42,11 +43,10 @@ class Crash:
     def fate(self, appending: Appending) -> Fate:
         """Decide what becomes of an append, and kill its author at the chosen one."""
         name = self._mesh.instance_of(appending.log)
-        about = appending.place.topic == topics.audit(NAME) and name.startswith(f"{self._agent}.")
-        fact = decode_fact(appending.value).fact if about else None
-        if fact is None or not hasattr(fact, "workflow"):
+        kind = _kind(appending) if name.startswith(f"{self._agent}.") else ""
+        if not kind:
             return Fate.LANDS
-        self.seen.append(type(fact).__name__)
+        self.seen.append(kind)
         if len(self.seen) != self._number + 1:
             return Fate.LANDS
         if self._moment is Moment.AFTER:
@@ -56,6 +56,16 @@ class Crash:
             return Fate.LANDS
         self._mesh.kill(name)
         return Fate.LOST if self._moment is Moment.BEFORE else Fate.LANDS
+
+
+def _kind(appending: Appending) -> str:
+    """Return what is written: a fact about a workflow, or a change of shared state; else ""."""
+    if appending.place.topic == topics.changes(NAME):
+        return Change.__name__
+    if appending.place.topic != topics.audit(NAME):
+        return ""
+    fact = decode_fact(appending.value).fact
+    return type(fact).__name__ if hasattr(fact, "workflow") else ""
 
 
 class Run(NamedTuple, Generic[Out]):
@@ -83,7 +93,8 @@ async def crash_at_every_step(  # noqa: PLR0913  # the whole of one question, ea
     """Run a workflow undisturbed, then again and again, killing its worker at each of its facts.
 
     Each run has two instances of the agent, and the one that is about to write the fact dies:
-    before it, in it (it is written, and its author does not know), after it.
+    before it, in it (it is written, and its author does not know), after it. So it does with each
+    change that it proposes to shared state.
 
     Args:
         agent: The agent whose instances are killed.
