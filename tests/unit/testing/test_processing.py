@@ -370,7 +370,7 @@ async def test_a_watch_goes_on_over_crashes_and_sees_each_change_once() -> None:
         await mesh.put("jobs/a", "x")
         result = await mesh.submit(follow, Ask(times=3))
         assert result.value.text == "jobs/a@1=x jobs/a@2=v1 jobs/a@3=v2"
-    assert await crash_at_every_step(watcher, follow, Ask(times=3), entries={"jobs/a": "x"}) == 27
+    assert await crash_at_every_step(watcher, follow, Ask(times=3), entries={"jobs/a": "x"}) == 33
 
 
 async def test_a_watch_waits_for_what_others_write() -> None:
