@@ -161,7 +161,8 @@ class _Tree:
         if step.kind in (StepKind.READ, StepKind.WRITE) and step.ended_ms and not step.error:
             text.append(f": {words.clip(step.text)}")
         cost = f"  {words.amount(step.cost)}" if any(step.cost) else ""
-        text.append(f"  {took or 'not finished'}{cost}", "dim")
+        if step.kind is not StepKind.READ:  # it has no beginning
+            text.append(f"  {took or 'not finished'}{cost}", "dim")
         if step.tries > 1:
             text.append(f"  begun {step.tries} times", "yellow")
         if step.error:

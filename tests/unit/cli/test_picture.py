@@ -146,12 +146,12 @@ async def test_reads_and_writes_are_shown_with_their_versions() -> None:
     assert story is not None
     lines = [line.strip(" │├└─") for line in drawn(picture(story, wide=False)).splitlines()]
     told = [line for line in lines if line.startswith(("read", "write"))]
-    assert told[0].startswith("read stock/desk: version 1 by clerk  ")
+    assert told[0] == "read stock/desk: version 1 by clerk"
     assert told[1].startswith("write stock/desk: accepted as version 2  ")
     assert told[2].startswith("write stock/desk  ")
     late = "failed: conflict: stock/desk: version 1 was expected, and store wrote version 2 in task"
     assert late in told[2]
-    assert told[3].startswith("read stock/*: version 2 of stock/desk by store  ")
+    assert told[3] == "read stock/*: version 2 of stock/desk by store"
     assert len(told) == 4
 
 
