@@ -31,6 +31,7 @@ def test_a_chain_is_found_once() -> None:
 def test_what_gets_smaller_does_not_count() -> None:
     assert down("xxxxxx", "xxxxx", "xxxx", "xxx", "xx").found == []
     assert down("xxxxxx", "xxxxx", "xxxx", "xxx", "xx", *"abc").found == []
+    assert down("xxx", "xx", "aa", "bb", "cc").found == []
     assert down("xxxxxx", "xxxxx", "xxxx", "xxx", "xx", "xx", *"abcd").kinds == {"depth"}
 
 

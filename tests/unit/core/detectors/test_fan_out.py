@@ -82,6 +82,28 @@ def test_a_tree_of_narrow_tasks() -> None:
     assert "9 tasks of this workflow are open at once" in finding.text
 
 
+def test_a_workflow_is_looked_at_as_soon_as_it_may_be_too_wide() -> None:
+    story = begin({"of": [1, 2, 3]}, fan_out_children=100)
+    spread(story.root, list(range(10)))
+    assert story.found == []
+    spread(story.root, [10])
+    (finding,) = story.found
+    assert finding.seen == 9  # the root, and eleven but for three
+
+
+def test_a_parent_that_is_tried_again_has_its_children_still() -> None:
+    story = begin()
+    part = story.root.asks("demo.part", 1)
+    for number in range(4):
+        part.asks("demo.leaf", number, grant=SMALL._replace(hops=1), award=None)
+    part.fails("no")
+    part.tries_again()
+    assert story.found == []
+    for number in range(4, 6):
+        part.asks("demo.leaf", number, grant=SMALL._replace(hops=1), award=None)
+    assert story.found[0].thing == f"children of {part.task}"
+
+
 def test_a_tree_that_lists_foresaw() -> None:
     story = begin({"of": list(range(4))})
     for part in spread(story.root, [{"of": [n, n + 1, n + 2]} for n in range(4)]):

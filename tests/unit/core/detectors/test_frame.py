@@ -88,6 +88,7 @@ def test_chain_and_agents_of_a_task() -> None:
 
 def test_words_are_quoted_short_and_on_one_line() -> None:
     assert quote("a\n  b") == "a b"
+    assert quote("x" * MAX_TEXT) == "x" * MAX_TEXT
     assert len(quote("x" * 500)) == MAX_TEXT
     assert quote("x" * 500).endswith("...")
 

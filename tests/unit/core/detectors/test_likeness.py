@@ -120,6 +120,29 @@ def test_what_cannot_be_read_is_compared_by_its_hash(unreadable: Body) -> None:
     assert longest_list(unreadable) == 0
 
 
+def nested(depth: int) -> str:
+    return '{"a":' * depth + "[1]" + "}" * depth
+
+
+def test_what_is_just_deep_enough_is_read() -> None:
+    for deepest, too_deep in (
+        (text(deep(MAX_DEPTH + 1)), text(deep(MAX_DEPTH + 2))),
+        (text(nested(MAX_DEPTH - 1)), text(nested(MAX_DEPTH))),
+    ):
+        assert len(alike(deepest)) == DIGEST_BYTES
+        assert alike(too_deep) == too_deep.hash
+        assert deepest.hash.hex() not in leaves(deepest)
+    assert leaves(text(nested(MAX_DEPTH - 1))) == {"1"}
+    assert longest_list(text(nested(MAX_DEPTH - 1))) == 1
+    assert longest_list(text(nested(MAX_DEPTH))) == 0
+    assert longest_list(text(deep(MAX_DEPTH + 1))) == 1
+
+
+def test_what_is_just_small_enough_is_read() -> None:
+    largest = text(json.dumps("x" * (MAX_READ_BYTES - 2)))
+    assert len(alike(largest)) == DIGEST_BYTES
+
+
 def test_a_text_is_compared_as_one() -> None:
     one, other = text("Hello  World", "text/plain"), text("hello world ", "text/plain")
     assert alike(one) == alike(other)

@@ -42,6 +42,10 @@ def test_another_input_between_them_does_not_hide_it() -> None:
     assert story_of({"a": 1}, {"b": 1}, {"a": 1}, {"c": 1}, {"a": 1}).kinds == {"loop"}
 
 
+def test_one_return_among_others_is_none() -> None:
+    assert story_of({"a": 1}, {"b": 1}, {"a": 1}, {"c": 1}).found == []
+
+
 def test_other_inputs_are_none() -> None:
     assert story_of({"a": 1}, {"a": 2}, {"a": 3}).found == []
 

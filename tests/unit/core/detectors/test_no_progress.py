@@ -214,3 +214,18 @@ def test_what_was_known_too_long_ago_is_new_again() -> None:
     assert len(known) == MAX_KNOWN
     look(story, 2)
     assert story.found == []
+
+
+def test_a_child_s_new_answer_is_progress() -> None:
+    story = begin()
+    for turn in range(12):
+        story.root.gets("demo.check", {"n": 1}, {"percent": turn})
+    assert story.found == []
+
+
+def test_it_is_told_which_limit_was_passed() -> None:
+    story = begin(stale_results=3, stale_paid_results=2)
+    for _ in range(4):
+        story.root.calls("look", 1, "the same", cost=5)
+    assert (story.found[0].seen, story.found[0].limit) == (3, 2)
+    assert "paid for again" in story.found[0].measure
