@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
@@ -174,6 +174,11 @@ class Plan:
     def pending(self) -> bool:
         """Whether anything is to be done."""
         return self.document or any(step.pending for step in self.steps)
+
+    def done(self) -> Plan:
+        """Return this plan as it is after it was done: what differed, and nothing to do."""
+        steps = tuple(Step(own.partition, self.rules.version, False) for own in self.steps)
+        return replace(self, held=self.rules.version, document=False, steps=steps)
 
 
 def plan(document: Document, held: Held) -> Plan:

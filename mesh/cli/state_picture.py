@@ -320,8 +320,8 @@ def remarks(checks: Sequence[Checked]) -> Iterator[str]:
 # --- the policy ---------------------------------------------------------------------------------
 
 
-def plan(made: Plan, *, done: bool) -> RenderableType:
-    """Return what a policy changes, and which partitions are to be told."""
+def plan(made: Plan) -> RenderableType:
+    """Return what a policy changes or has changed, and which partitions are to be told."""
     lines: list[RenderableType] = []
     if made.differences:
         rows = [
@@ -332,8 +332,6 @@ def plan(made: Plan, *, done: bool) -> RenderableType:
     waiting = [str(own.partition) for own in made.steps if own.pending]
     version = f"version {made.rules.version}"
     if not made.pending:
-        lines.append(Text(f"{version} holds already; nothing to do", "green"))
-    elif done:
         lines.append(
             Text(f"{version} holds in {words.plural(len(made.steps), 'partition')}", "green")
         )

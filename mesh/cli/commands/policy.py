@@ -78,8 +78,9 @@ async def _run(session: Session, file: Path, because: str | None) -> None:
             steps = len(made.steps)
             async with out.waiting(lambda: f"told {policies.done} of {steps} partitions"):
                 await policies.apply(made, text, person(), because)
-    out.data(state_shapes.plan(NAME, made), lambda: state_picture.plan(made, done=changes))
-    if made.pending and not changes:
+            made = made.done()
+    out.data(state_shapes.plan(NAME, made), lambda: state_picture.plan(made))
+    if made.pending:
         raise CommandError(
             f"version {document.version} does not hold everywhere; `mesh policy apply {file} "
             "--because …` brings it into force",

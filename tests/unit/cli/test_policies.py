@@ -124,6 +124,7 @@ def test_what_holds_already_needs_nothing() -> None:
 
 def test_what_was_interrupted_goes_on() -> None:
     made = plan(parse(TEXT, "here"), held(TEXT, RULES, Rules(1)))
+    assert not made.done().pending
     assert (made.pending, made.document, made.held) == (True, False, 2)
     assert made.steps == (Step(0, 2, False), Step(1, 1, True))
     lost = plan(parse(TEXT, "here"), held("", RULES, RULES))

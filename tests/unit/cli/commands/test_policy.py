@@ -49,7 +49,7 @@ def test_what_is_unchanged_asks_for_nothing(cli: Cli, file: Path) -> None:
     given = ("policy", "apply", str(file), "--because", "so")
     assert cli(*given, broker=world.broker).code == 0
     ran = cli(*given, broker=world.broker)
-    assert (ran.code, "version 2 holds already; nothing to do" in ran.out) == (0, True)
+    assert (ran.code, "version 2 holds in 2 partitions" in ran.out) == (0, True)
     assert len(world.broker.records(CHANGES)) == 2
 
 
@@ -63,7 +63,10 @@ def test_a_version_must_grow(cli: Cli, file: Path) -> None:
     file.write_text(TEXT.replace("cost", "speed").replace("version = 2", "version = 3"))
     ran = cli("policy", "apply", str(file), "--because", "so", "-o", "json", broker=world.broker)
     assert ran.code == 0
-    (own,) = json.loads(ran.out)["differences"]
+    shape = json.loads(ran.out)
+    assert (shape["pending"], shape["held"], shape["document"]) == (False, 3, False)
+    assert shape["partitions"][1] == {"partition": 1, "held": 3, "pending": False}
+    (own,) = shape["differences"]
     assert (own["what"], own["before"], own["after"]) == ("objectives", "risk, cost", "risk, speed")
 
 
