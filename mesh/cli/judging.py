@@ -8,7 +8,6 @@ then the key is unknown, and a change of it cannot be judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from mesh.cli.keeping import Kept, Proposed
@@ -18,7 +17,6 @@ from mesh.core.shared import (
     Judgement,
     Proposal,
     RulesAdopted,
-    RulesEntry,
     Settlement,
 )
 from mesh.processor.inputs import view_of
@@ -52,28 +50,43 @@ class Home(NamedTuple):
 class Around:
     """Mutable: of the rows of a view, those that a fold from offset `low` on has to know.
 
-    Of each key the last one that was made before it, and the first one after. None from 0 on.
+    Of each key the last one that was made before it, the first one after, and the last of all. None
+    where the log has its beginning.
     """
 
     def __init__(self, low: int) -> None:
         self.low = low
-        self._rows: dict[tuple[str, bool], Kept] = {}
+        self.before: dict[str, Kept] = {}
+        self.first: dict[str, Kept] = {}
+        self.last: dict[str, Kept] = {}
 
     def __repr__(self) -> str:
-        return f"Around({self.low}, {len(self._rows)} rows)"
-
-    def __iter__(self) -> Iterator[Kept]:
-        return iter(self._rows.values())
+        return f"Around({self.low}, {len(self.before)} rows before, {len(self.first)} keys after)"
 
     def add(self, kept: Kept) -> None:
         """Take a row, in any order."""
         if self.low == 0:
             return
         key, version = name_of(kept)
-        after = kept.source >= self.low
-        known = self._rows.setdefault((key, after), kept)
-        if (version < name_of(known)[1]) == after:
-            self._rows[key, after] = kept
+        if kept.source < self.low:
+            if version >= name_of(self.before.setdefault(key, kept))[1]:
+                self.before[key] = kept
+            return
+        if version <= name_of(self.first.setdefault(key, kept))[1]:
+            self.first[key] = kept
+        if version >= name_of(self.last.setdefault(key, kept))[1]:
+            self.last[key] = kept
+
+    def follows(self, key: str) -> bool:
+        """Tell whether it is known what stood under a key when the log began, if only nothing.
+
+        Compaction takes rows from between, and may leave one that was written too late.
+        """
+        if key not in self.first:
+            return True
+        before = self.before.get(key)
+        version = 0 if before is None else name_of(before)[1]
+        return (key == RULES and before is not None) or name_of(self.first[key])[1] == version + 1
 
 
 class Fold:
@@ -86,53 +99,30 @@ class Fold:
     def __init__(self, home: Home, around: Around) -> None:
         self.view = view_of(*home)
         self.low = around.low
-        self.unknown: set[str] = set()
+        self.unknown = {key for key in around.first if not around.follows(key)}
+        """Keys of which nobody knows what they are just now, and that of the rules."""
         self._later: dict[int, list[Kept]] = {}
-        self._births: dict[str, str] = {}
-        self._knows_rules = True
-        self._begin(list(around))
+        for row in (*around.first.values(), *around.last.values()):
+            self._later.setdefault(row.source, []).append(row)
+        for row in sorted(around.before.values(), key=lambda row: row.source):
+            if name_of(row)[0] not in self.unknown:
+                self.view.restore(row)
 
     def __repr__(self) -> str:
         return f"Fold({self.view}, unknown={len(self.unknown)})"
 
-    def _begin(self, rows: list[Kept]) -> None:
-        """Take what was there before the log begins; find out what cannot be known."""
-        older = [row for row in rows if row.source < self.low]
-        for row in sorted(older, key=lambda row: row.source):
-            self.view.restore(row)
-        told = [row for row in rows if isinstance(row, RulesEntry)]
-        self._knows_rules = not told or self.view.rules.source >= 0
-        whole = set(self.view.entries)
-        for row in rows:
-            if row.source < self.low:
-                continue
-            self._later.setdefault(row.source, []).append(row)
-            if not isinstance(row, Entry):
-                continue
-            if row.version == 1:
-                whole.add(row.key)  # so nothing was there before
-            self.unknown.add(row.key)
-            if row.recent[0].version == 1:
-                self._births[row.key] = row.recent[0].change
-        self.unknown -= whole
-
     def knows(self, proposal: Proposal) -> bool:
         """Tell whether everything that a verdict on this depends on is known."""
-        match proposal:
-            case Change():
-                keys = {write.key for write in proposal.writes}
-                return self._knows_rules and not keys & self.unknown
-            case Settlement():
-                return proposal.key not in self.unknown
-            case RulesAdopted():
-                return self._knows_rules
+        rests_on = set(keys_of(proposal))
+        if not isinstance(proposal, Settlement):
+            rests_on.add(RULES)
+        return not rests_on & self.unknown
 
     def add(self, proposed: Proposed) -> Judged:
         """Judge the next record; one that holds no proposal comes to nothing."""
         proposal = proposed.proposal
         if proposal is None:
             return Judged(proposed, None, {})
-        self._recognise(proposal)
         before = {
             key: entry
             for key in keys_of(proposal)
@@ -141,26 +131,16 @@ class Fold:
         judgement = None
         if self.knows(proposal):
             judgement = self.view.judge(proposal, proposed.offset, proposed.append_ms)
-        self._learn(proposed.offset)
+        else:
+            self.unknown.update(keys_of(proposal))  # it may have been accepted
+            self._learn(proposed.offset)
         return Judged(proposed, judgement, before)
 
-    def _recognise(self, proposal: Proposal) -> None:
-        """Know a key from the change that made its first version on."""
-        if isinstance(proposal, Change):
-            for write in proposal.writes:
-                if self._births.get(write.key) == proposal.change:
-                    self.unknown.discard(write.key)
-
     def _learn(self, offset: int) -> None:
-        """Take what `M.state` says was made at this offset, where that was not known."""
+        """Take what `M.state` says was made at this offset."""
         for row in self._later.get(offset, ()):
-            if isinstance(row, RulesEntry):
-                if not self._knows_rules:
-                    self.view.restore(row)
-                    self._knows_rules = True
-            elif row.key in self.unknown:
-                self.view.restore(row)
-                self.unknown.discard(row.key)
+            self.view.restore(row)
+            self.unknown.discard(name_of(row)[0])
 
 
 def name_of(kept: Kept) -> tuple[str, int]:
