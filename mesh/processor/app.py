@@ -16,9 +16,10 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
+import aiokafka
 import faust
 from faust.types import TP, StreamT
 from yarl import URL
@@ -45,7 +46,6 @@ STOP_S = 5.0
 """To leave the group, which notices by itself that somebody is gone, a session timeout later."""
 TOLD_S = 10.0
 """A line of the log tells the lag so often, while there is one."""
-MILLISECONDS = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -206,11 +206,10 @@ class Processor:
         app.boot_strategy.enable_kafka_producer = False
         app.boot_strategy.enable_web = False
         transport = Transport(addresses, app)
-        transport.brokers = self.brokers
+        transport.brokers, transport.receive = self.brokers, self._receive
         app.transport = transport
-        for name, read in ((self._topic, self._read), (self._audit, self._watch)):
-            topic = app.topic(name, key_serializer="raw", value_serializer="raw", acks=False)
-            app.agent(topic, name=name, concurrency=1)(read)
+        for name in self._owners:
+            app.agent(app.topic(name, acks=False), name=name, concurrency=1)(_idle)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.finalize()
@@ -218,31 +217,24 @@ class Processor:
 
     # --- what Faust calls -----------------------------------------------------------------------
 
-    async def _read(self, stream: StreamT[Any]) -> None:
-        """Give every record to the keeper."""
+    async def _receive(self, record: aiokafka.ConsumerRecord) -> None:
+        """Give a record to whom its topic belongs."""
         assert self.keeper is not None
-        await self._give(stream, self.keeper.judge)
-
-    async def _watch(self, stream: StreamT[Any]) -> None:
-        """Give every record to the watchman."""
         assert self.watchman is not None
-        await self._give(stream, self.watchman.see)
-
-    async def _give(
-        self, stream: StreamT[Any], give: Callable[[Incoming], Coroutine[Any, Any, None]]
-    ) -> None:
-        async for _ in stream:
-            event = stream.current_event
-            assert event is not None, "the stream is one of a topic"
-            message = event.message
-            try:
-                await give(_incoming(message))
-            except TransportError as error:
-                self._fail(error)
-            except Exception as error:
-                # a defect: Faust would go on behind the record, and leave it out
-                self._fail(TransportError(f"{self.me.instance} cannot go on: {error!r}"))
-                raise
+        give = self.keeper.judge if record.topic == self._topic else self.watchman.see
+        headers = tuple([(name, value or b"") for name, value in record.headers])
+        incoming = Incoming(
+            *(record.topic, record.partition, record.offset, record.timestamp),
+            *(record.key, record.value, headers),
+        )
+        try:
+            await give(incoming)
+        except TransportError as error:
+            self._fail(error)
+        except Exception as error:
+            # a defect: whoever fetches must not go on behind the record, and leave it out
+            self._fail(TransportError(f"{self.me.instance} cannot go on: {error!r}"))
+            raise
 
     async def _on_assigned(self, _: Any, /, *args: Any, **__: Any) -> None:
         assigned: set[TP] = args[0]
@@ -364,11 +356,7 @@ class _App(faust.App):
         """Do nothing: what Faust does here is to make its folders."""
 
 
-def _incoming(message: Any) -> Incoming:  # one of Faust's
-    """Return a record as the log's readers have it."""
-    append_ms = round(message.timestamp * MILLISECONDS)
-    headers = tuple((name, value or b"") for name, value in message.headers or ())
-    return Incoming(
-        *(message.topic, message.partition, message.offset, append_ms),
-        *(message.key, message.value, headers),
-    )
+async def _idle(stream: StreamT[Any]) -> None:
+    """Be the agent for which Faust subscribes to a topic; records are handed over before it."""
+    async for _ in stream:
+        raise AssertionError("a record went astray")

@@ -1,20 +1,25 @@
 """How Faust reads for us: its transport over aiokafka, with the settings that it fixes otherwise.
 
-Faust waits 1.5 s for a fetch; the embedded broker does not wake a waiting fetch, so that would be
-the latency there. And its bookkeeping of acknowledgements commits past a record that was skipped at
-a rebalance, or acknowledged out of order: offsets are counted by the keeper and committed here.
+Three things are not left to it. It waits 1.5 s for a fetch; the embedded broker does not wake a
+waiting fetch, so that would be the latency there. Its bookkeeping of acknowledgements commits past
+a record that was skipped at a rebalance, or acknowledged out of order: offsets are counted by the
+keeper and committed here. And its streams take two asyncio tasks and a queue for each record, more
+than judging it: what was fetched is handed over as it is.
 """
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import aiokafka
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP, Message
+from faust.types.transports import ConsumerCallback, ConsumerT
 
 from mesh.errors import UsageError
 from mesh.processor.brokers import Brokers
@@ -30,7 +35,8 @@ REQUEST_MS = 20_000
 FETCH_WAIT_MS = 500
 EMBEDDED_FETCH_WAIT_MS = 5
 FETCH_RECORDS = 500
-"""Of one fetch: they are handed over one by one, and others wait until all were."""
+TURN = 100
+"""Records after which the loop does something else: some five milliseconds."""
 FETCH_BYTES = 4 * 1024 * 1024
 """Of one partition: sixteen of the largest events."""
 
@@ -62,8 +68,33 @@ class Thread(driver.AIOKafkaConsumerThread):
         )
 
 
+Receive = Callable[[aiokafka.ConsumerRecord], Awaitable[None]]
+
+
 class Consumer(driver.Consumer):
-    """Faust's consumer, which commits what it is told."""
+    """Faust's consumer, which hands over what it fetches and commits what it is told."""
+
+    receive: Receive
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """Fetch, and hand over record by record; yields nothing for the streams of Faust.
+
+        Ends where the flow was stopped or the group has another generation: what is left belongs to
+        somebody else, or is fetched again from the committed offset.
+        """
+        records, _ = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        fetched = itertools.chain.from_iterable((records or {}).values())
+        for number, record in enumerate(fetched):
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+            moved = generation != self.app.consumer_generation_id
+            if moved or self.should_stop or not self.flow_active:
+                return
+            await self.receive(record)
+        none: tuple[tuple[TP, Message], ...] = ()
+        for one in none:
+            yield one
 
     def _new_consumer_thread(self) -> Thread:
         return Thread(self, loop=self.loop, beacon=self.beacon)
@@ -78,6 +109,14 @@ class Transport(driver.Transport):
 
     Consumer = Consumer
     brokers: Brokers
+    receive: Receive
+
+    def create_consumer(self, callback: ConsumerCallback, **kwargs: Any) -> ConsumerT:
+        """Return a consumer; `callback` would bring each record to the streams."""
+        consumer = super().create_consumer(callback, **kwargs)
+        assert isinstance(consumer, Consumer)
+        consumer.receive = self.receive
+        return consumer
 
 
 def authentication(brokers: Brokers) -> dict[str, Any]:
