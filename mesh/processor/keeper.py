@@ -14,7 +14,9 @@ The owner of a `Keeper` tells it which partitions are its own and gives it their
 acknowledged, and those of all changes before it, its verdict goes to the writer's inbox; then its
 offset may be committed. Judging goes on meanwhile: the view is ahead of the log, and nobody is told
 of what the log does not hold. An append whose outcome is unknown is made again until it is
-acknowledged: the highest version of a key wins, so a second copy changes nothing.
+acknowledged: the highest version of a key wins, so a second copy changes nothing. Nothing of its
+partition is judged meanwhile, and what failed is appended in its order, one at a time: an entry of
+a later change that stood before it would tell the next owner that it was written.
 
 **What others write.** A worker that was replaced writes what its successor writes too, at most
 later: then an older entry follows a newer one, and compaction would keep the older. So every offset
@@ -29,7 +31,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from functools import lru_cache, partial
@@ -37,10 +39,10 @@ from functools import lru_cache, partial
 from mesh.core.messages import Envelope, judged
 from mesh.core.shared import Change, Entry, Judgement, RulesEntry
 from mesh.core.values import Holder, Inbox
-from mesh.errors import MeshError, NewerSchema, TransportError, WireError, WrongTopic
+from mesh.errors import MeshError, NewerSchema, TransportError, UsageError, WireError, WrongTopic
 from mesh.ports import Incoming, Log, Place, Report
 from mesh.processor.inputs import read_kept, read_proposal, view_of
-from mesh.processor.part import Due, Part, Span
+from mesh.processor.part import Append, Due, Part, Span
 from mesh.wire import topics
 from mesh.wire.entries import dead_letter, encode_entry
 from mesh.wire.messages import encode_envelope
@@ -50,6 +52,8 @@ MAX_DUE = 4_000
 """Changes judged and not settled: two round trips' worth of a busy worker, and little to repeat."""
 MAX_FLYING_BYTES = 16 * 1024 * 1024
 """Of appends without a report: a quarter of what the log takes before it refuses."""
+AGAIN_S = 0.5
+"""Until an append that failed is made again, if nobody looks sooner."""
 MAX_TELLING = 20_000
 """Verdicts without a report: an inbox whose broker is away must not fill the whole log's queue."""
 NOWHERE = Inbox("", 0)
@@ -102,7 +106,6 @@ class Keeper:
         self._flying_bytes = 0
         self._telling = 0
         self._over = False
-        self._again: deque[_Append] = deque()
         self._waiting: list[asyncio.Future[None]] = []
 
     def __repr__(self) -> str:
@@ -158,12 +161,29 @@ class Keeper:
             part.edge = part.end
             await self._review(part, Span(part.read, part.end))
             part.read = part.end
+            if lost := await self._lost(part):
+                self._fail(UsageError(lost))
             while part.next < part.given and not part.gone:
                 await self._catch_up(part, part.given)
+                while part.unsure and not part.gone:
+                    await self._moved()
             part.ready = not part.gone
         finally:
             if not part.ready:
                 self._drop(part)
+
+    async def _lost(self, part: Part) -> str:
+        """Say that `M.changes` ends before what is judged already, so that it is another log."""
+        known = max(part.view.through + 1, part.settled)
+        _, high = (await self._log.ends(self._changes)).get(part.partition, (0, 0))
+        if known <= high:
+            return ""
+        return (
+            f"{self._changes}[{part.partition}] ends at offset {high}, and what stood below "
+            f"{known} was judged: the topic was deleted and created again, and new changes would "
+            f"be taken for old ones. Restore it; or, to begin anew without what {self._state} "
+            f"holds, delete both, and run `mesh topics apply` with no processor running"
+        )
 
     def give_up(self, partition: int) -> None:
         """Drop a partition: what is judged of it and not acknowledged is its next owner's."""
@@ -195,17 +215,19 @@ class Keeper:
         """Judge a record of `M.changes`, in the order of its partition.
 
         Waits while too much is on its way. One of a partition that is not ours is dropped, and one
-        of a partition that is being read is read from the log again.
+        of a partition that is being read, or where an append failed, is read from the log again.
         """
         part = self.parts.get(record.partition)
         if part is None:
             return
         part.given = max(part.given, record.offset + 1)
-        if not part.ready:
+        part.behind |= bool(part.unsure)
+        if not part.ready or part.unsure:
             return
         if record.offset > part.next:
             await self._catch_up(part, record.offset)
-        await self._judge(part, record)
+        if record.offset <= part.next:
+            await self._judge(part, record)
 
     async def _catch_up(self, part: Part, end: int) -> None:
         """Judge what is read from the log; it may be nothing, for a log can have holes."""
@@ -215,6 +237,9 @@ class Keeper:
             async for batch in batches:
                 for record in batch:
                     await self._judge(part, record)
+                    if part.unsure:
+                        part.behind = True
+                        return
                 if part.gone:
                     return
         part.next = max(part.next, end)
@@ -222,7 +247,7 @@ class Keeper:
     async def _judge(self, part: Part, record: Incoming) -> None:
         while self._is_full and not part.gone:
             await self._moved()
-        if part.gone or self._over or record.offset < part.next:
+        if part.gone or part.unsure or self._over or record.offset < part.next:
             return
         part.next = record.offset + 1
         try:
@@ -267,7 +292,7 @@ class Keeper:
         due = self._add(part, record, None, None)
         letter = dead_letter(record, reason, self._me.instance)
         place = Place(self._letters, -1)
-        self._append(_Append(part, place, letter.key, encode_entry(letter), due, None))
+        self._append(Append(part, place, letter.key, encode_entry(letter), due, None))
         return due
 
     def _settle(self, part: Part) -> None:
@@ -307,9 +332,9 @@ class Keeper:
 
     def _write(self, part: Part, kept: Entry | RulesEntry, due: Due | None) -> None:
         place = Place(self._state, part.partition)
-        self._append(_Append(part, place, kept_key(kept), encode_kept(kept), due, kept))
+        self._append(Append(part, place, kept_key(kept), encode_kept(kept), due, kept))
 
-    def _append(self, append: _Append) -> None:
+    def _append(self, append: Append) -> None:
         append.part.flying += 1
         self._flying_bytes += len(append.value)
         if append.due is not None:
@@ -317,7 +342,7 @@ class Keeper:
         report = partial(self._reported, append)
         self._log.append(append.place, append.key, append.value, (), report)
 
-    def _reported(self, append: _Append, report: Report) -> None:
+    def _reported(self, append: Append, report: Report) -> None:
         part, due = append.part, append.due
         part.flying -= 1
         self._flying_bytes -= len(append.value)
@@ -326,6 +351,9 @@ class Keeper:
         if report.error is not None:
             self._unknown(append, report.error)
             return
+        if append.again:
+            part.unsure -= 1
+            self._repeat(part)
         if append.kept is not None and not part.gone:
             self._landed(part, append.kept, report.offset)
         if due is None or part.gone:
@@ -341,16 +369,23 @@ class Keeper:
             self.healed += 1
             self._write(part, latest, None)
 
-    def _unknown(self, append: _Append, why: str) -> None:
+    def _unknown(self, append: Append, why: str) -> None:
         """Make an append again, at the next look; its change stays due until then."""
-        failure = self._log.failure()
+        part, failure = append.part, self._log.failure()
         if failure is not None:
             self._fail(failure)
-        elif not append.part.gone:
+        elif not part.gone:
             _log.warning("appending again: %s", why)
             if append.due is not None:
                 append.due.left += 1
-            self._again.append(append)
+            if append.again:
+                part.again.appendleft(append)
+            else:
+                append.again = True
+                part.unsure += 1
+                part.again.append(append)
+            # whoever looks may be waiting for this very one
+            asyncio.get_running_loop().call_later(AGAIN_S, self._repeat, part)
 
     def _fail(self, error: MeshError) -> None:
         """Give everything up: what is not settled is judged again, by whoever comes next."""
@@ -368,44 +403,48 @@ class Keeper:
         Raises:
             TransportError: The log cannot be read just now; the next look sees it too.
         """
-        self._repeat()
+        for part in tuple(self.parts.values()):
+            self._repeat(part)
         if not self.parts:
             return
         ends = await self._log.ends(self._state)
         for part in tuple(self.parts.values()):
-            if part.ready and part.partition in ends:
+            if part.ready and part.partition in ends and not part.unsure:
                 part.extends_to(ends[part.partition][1])
                 while part.foreign and not part.gone:
                     await self._review(part, part.foreign[0])
                     part.foreign.popleft()
+                self._heal(part)
+                if part.behind and not part.unsure:
+                    part.behind = False
+                    await self._catch_up(part, part.given)
 
-    def _repeat(self) -> None:
-        """Append again what was reported with an error."""
-        again, self._again = self._again, deque()
+    def _repeat(self, part: Part) -> None:
+        """Append again what comes first of what failed, once nothing else is on its way."""
+        if part.gone or part.flying or not part.again:
+            return
+        append = part.again.popleft()
+        if append.due is not None:
+            append.due.left -= 1
+        self.repeated += 1
         try:
-            for append in again:
-                if append.due is not None:
-                    append.due.left -= 1
-                if not append.part.gone:
-                    self.repeated += 1
-                    self._append(append)
+            self._append(append)
         except TransportError as error:
             self._fail(error)
 
     async def _review(self, part: Part, span: Span) -> None:
         """Read what is kept, and append again what an older entry followed."""
-        behind: set[bytes] = set()
         if span.first < span.end:
             place = Place(self._state, part.partition)
             async with aclosing(self._log.scan(place, span.first, span.end)) as batches:
                 async for batch in batches:
-                    self._restore(part, batch, behind)
+                    self._restore(part, batch)
                     if part.gone:
                         return
-        self._heal(part, behind)
+        self._heal(part)
 
-    def _restore(self, part: Part, batch: Sequence[Incoming], behind: set[bytes]) -> None:
-        """Take what is kept; `behind` are the keys under which something later is known."""
+    def _restore(self, part: Part, batch: Sequence[Incoming]) -> None:
+        """Take what is kept; `part.stale` are the keys that an older entry may have the end of."""
         for record in () if part.gone else batch:
             try:
                 kept = read_kept(record)
@@ -414,18 +453,24 @@ class Keeper:
                 return
             except WireError as error:
                 _log.warning("%s[%d]@%d: %s", self._state, record.partition, record.offset, error)
-                behind.add(record.key or b"")
+                part.stale.add(record.key or b"")
                 continue
-            if part.view.restore(kept) is None:
-                behind.discard(kept_key(kept))
+            # what somebody else wrote ahead of us may stand before an older one of ours, which was
+            # on its way: where a span was read late, only the latest once more is sure to be last
+            ahead = part.ready and part.is_behind(kept)
+            if part.view.restore(kept) is None and not ahead:
+                part.stale.discard(kept_key(kept))
             else:
-                behind.add(kept_key(kept))
+                part.stale.add(kept_key(kept))
             part.read = max(part.read, record.offset + 1)
 
-    def _heal(self, part: Part, behind: set[bytes]) -> None:
+    def _heal(self, part: Part) -> None:
         """Append again what an older entry, or none that can be read, followed."""
+        if part.unsure:
+            return  # nothing may pass what failed; the next look does it
+        stale, part.stale = part.stale, set()
         try:
-            for key in sorted(behind):
+            for key in sorted(stale):
                 self.healed += self._renew(part, key)
         except TransportError as error:
             self._fail(error)
@@ -453,28 +498,6 @@ class Keeper:
             for waiter in waiting:
                 if not waiter.done():
                     waiter.set_result(None)
-
-
-class _Append:
-    """An append, with what waits for it and the entry that it is of; it can be made again."""
-
-    __slots__ = ("due", "kept", "key", "part", "place", "value")
-
-    def __init__(  # a plain record; there is one for each append
-        self,
-        part: Part,
-        place: Place,
-        key: bytes | None,
-        value: bytes,
-        due: Due | None,
-        kept: Entry | RulesEntry | None,
-    ) -> None:
-        self.part = part
-        self.place = place
-        self.key = key
-        self.value = value
-        self.due = due
-        self.kept = kept
 
 
 @lru_cache(1_024)

@@ -73,12 +73,21 @@ class Run:
         self.committed = dict.fromkeys(range(PARTITIONS), 0)
         self.sleepers: list[Worker] = []
         self.held = 0.0
+        self.failing = 0.0
+        self.broken: set[tuple[int, Place]] = set()
         self.rows: dict[int, list[Incoming]] = {number: [] for number in range(PARTITIONS)}
         self.names = itertools.count()
         self.changes: list[Change] = []
         self.broker.fate = self._fate
 
     def _fate(self, appending: Appending) -> Fate:
+        # what follows one that failed fails, too, until that is reported: they keep their order
+        where = id(appending.log), appending.place
+        if where in self.broken:
+            return Fate.LOST
+        if appending.place.topic == STATE and self.dice.random() < self.failing:
+            self.broken.add(where)
+            return self.dice.choice([Fate.LOST, Fate.UNKNOWN])
         # what another Log appends must not push out what is held of this one
         return Fate.HELD if self.dice.random() < self.held else Fate.LANDS
 
@@ -125,7 +134,11 @@ class Run:
             if at < len(self.rows[partition]):
                 worker.next[partition] = at + 1
                 await worker.keeper.judge(self.rows[partition][at])
+        await self.settle()
+
+    async def settle(self) -> None:
         await quiet()
+        self.broken.clear()
 
     def commit(self, worker: Worker) -> None:
         """Commit as the group does: never back, and for its owner alone."""
@@ -152,13 +165,14 @@ class Run:
 
     async def finish(self, worker: Worker) -> None:
         """Let everything be done that is to be done."""
-        self.held = 0.0
+        self.held = self.failing = 0.0
+        await self.settle()
         await self.wake()
         self.broker.release()
         for partition, rows in self.rows.items():
             for record in rows[worker.next[partition] :]:
                 await worker.keeper.judge(record)
-        for _ in range(3):
+        for _ in range(100):
             await quiet()
             self.broker.release()
             await worker.keeper.look()
@@ -191,6 +205,7 @@ async def hostile(run: Run) -> Worker:
             await worker.keeper.look()
         elif what < 0.90:
             run.held = dice.choice([0.0, 0.3])
+            run.failing = dice.choice([0.0, 0.0, 0.2])
             run.broker.release()
             await quiet()
         elif what < 0.94:
