@@ -115,7 +115,7 @@ class Watchman:
         limits: LimitTable | None = None,
         skips_newer: bool = False,
     ) -> None:
-        self.posts: dict[int, Post] = {}
+        self.parts: dict[int, Post] = {}
         self.facts = 0
         self.void = 0
         self.unreadable = 0
@@ -142,36 +142,36 @@ class Watchman:
         self._changed = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"<Watchman of {sorted(self.posts)}, {self._flying} on their way>"
+        return f"<Watchman of {sorted(self.parts)}, {self._flying} on their way>"
 
     @property
     def open_workflows(self) -> int:
         """Workflows that are open in our partitions: what our memory grows with."""
-        return sum(len(post.beat.ledger.members) for post in self.posts.values())
+        return sum(len(post.beat.ledger.members) for post in self.parts.values())
 
     def settled(self) -> Mapping[int, int]:
         """Return the offset up to which each partition of `M.audit` is done."""
-        ready = (post for post in self.posts.values() if post.ready.is_set())
+        ready = (post for post in self.parts.values() if post.ready.is_set())
         return {post.partition: post.settled for post in ready}
 
     def commits(self) -> Mapping[int, int]:
         """Return the offsets that are settled and were not committed; see `committed`."""
         settled = self.settled().items()
-        return {at: offset for at, offset in settled if offset > self.posts[at].committed}
+        return {at: offset for at, offset in settled if offset > self.parts[at].committed}
 
     def committed(self, offsets: Mapping[int, int]) -> None:
         """Note what the group took."""
         for partition, offset in offsets.items():
-            if partition in self.posts:
-                self.posts[partition].committed = offset
+            if partition in self.parts:
+                self.parts[partition].committed = offset
 
     def lag(self) -> Mapping[int, int]:
         """Return how many records of each partition are yet to be judged, as of the last look."""
-        return {post.partition: max(0, post.end - post.beat.next) for post in self.posts.values()}
+        return {post.partition: max(0, post.end - post.beat.next) for post in self.parts.values()}
 
     def restoring(self) -> Mapping[int, Progress]:
         """Return the partitions that are not watched yet, and how far each is."""
-        waiting = (post for post in self.posts.values() if not post.ready.is_set())
+        waiting = (post for post in self.parts.values() if not post.ready.is_set())
         return {post.partition: Progress(post.beat.next, post.first) for post in waiting}
 
     # --- partitions -----------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class Watchman:
             TransportError: The log cannot be read; the partition is not taken. From the awaiting.
         """
         self.give_up(partition)
-        post = self.posts[partition] = Post(partition, Beat(Header(0, 0, ()), self._limits))
+        post = self.parts[partition] = Post(partition, Beat(Header(0, 0, ()), self._limits))
         return self._take(post, first)
 
     async def _take(self, post: Post, first: int) -> None:
@@ -209,7 +209,7 @@ class Watchman:
 
     def give_up(self, partition: int) -> None:
         """Drop a partition: what was found in it and not acknowledged is its next owner's."""
-        post = self.posts.get(partition)
+        post = self.parts.get(partition)
         if post is not None:
             self._drop(post)
 
@@ -220,9 +220,9 @@ class Watchman:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while any(post.dues for post in self.posts.values()):
+                while any(post.dues for post in self.parts.values()):
                     await self._change()
-                for post in tuple(self.posts.values()):
+                for post in tuple(self.parts.values()):
                     self._note(post, least=1)
                 while self._flying:
                     await self._change()
@@ -234,8 +234,8 @@ class Watchman:
         post.gone = True
         post.ready.set()
         post.dues.clear()
-        if self.posts.get(post.partition) is post:
-            del self.posts[post.partition]
+        if self.parts.get(post.partition) is post:
+            del self.parts[post.partition]
         self._changed.set()
 
     # --- restoring ------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ class Watchman:
         meanwhile is read from the log afterwards, and so is what is missing between two. A repeat
         is dropped, and so is one of a partition that is not ours.
         """
-        post = self.posts.get(record.partition)
+        post = self.parts.get(record.partition)
         if post is None:
             return
         if not post.ready.is_set():
@@ -420,7 +420,7 @@ class Watchman:
 
     def _fail(self, error: MeshError) -> None:
         """Give everything up: what is not settled is watched again, by whoever comes next."""
-        for post in tuple(self.posts.values()):
+        for post in tuple(self.parts.values()):
             self._drop(post)
         if not self._over:
             self._over = True
@@ -442,10 +442,10 @@ class Watchman:
             if not telling.post.gone:
                 self.repeated += 1
                 self._append(telling)
-        if not self.posts:
+        if not self.parts:
             return
         ends = await self._log.ends(self._audit)
-        for post in tuple(self.posts.values()):
+        for post in tuple(self.parts.values()):
             post.end = ends[post.partition][1] if post.partition in ends else post.end
             self._note(post, least=NOTE_EVERY)
 

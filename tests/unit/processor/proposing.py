@@ -63,6 +63,9 @@ def plans(mesh: str = MESH, partitions: int = PARTITIONS) -> tuple[TopicPlan, ..
         topics.state(mesh): partitions,
         topics.dead_letters(mesh): 1,
         topics.inbox(mesh, "writer"): 1,
+        topics.audit(mesh): 2,
+        topics.open_workflows(mesh): 2,
+        topics.incidents(mesh): 1,
     }
     return tuple(TopicPlan(name=name, partitions=count) for name, count in counts.items())
 

@@ -227,7 +227,7 @@ async def test_a_log_that_is_over_ends_it(site: Site) -> None:
     site.logs[0].fail(TransportError("fenced"))
     await settle()
     assert [str(own) for own in site.failures] == ["fenced"]
-    assert watchman.posts == {}
+    assert watchman.parts == {}
     assert await watchman.settle(1)
 
 
@@ -266,7 +266,7 @@ async def test_what_a_newer_release_wrote_stops_it(site: Site, key: bytes | None
     (failure,) = site.failures
     assert isinstance(failure, NewerSchema)
     assert f"{AUDIT}[0]@0" in str(failure)
-    assert watchman.posts == {}
+    assert watchman.parts == {}
     skipping = await site.watchman(skips=True)
     await skipping.take(PARTITION, 0)
     await site.see(skipping)
@@ -456,7 +456,7 @@ async def test_restoring_is_visible_and_what_is_given_meanwhile_is_not_lost(site
     assert {Progress(0, 0), Progress(30, 30)} <= seen
     assert watchman.restoring() == {}
     assert watchman.facts == len(site.recorded.records)
-    assert "ready" in repr(watchman.posts[PARTITION])
+    assert "ready" in repr(watchman.parts[PARTITION])
 
 
 async def test_a_partition_that_cannot_be_read_is_not_taken(site: Site) -> None:
@@ -464,7 +464,7 @@ async def test_a_partition_that_cannot_be_read_is_not_taken(site: Site) -> None:
     site.broker.stop()
     with pytest.raises(TransportError):
         await watchman.take(PARTITION, 0)
-    assert watchman.posts == {}
+    assert watchman.parts == {}
 
 
 async def test_what_is_settled_is_committed_once(site: Site) -> None:
@@ -495,7 +495,7 @@ async def test_a_partition_that_is_given_up_while_it_is_restored_is_dropped(
     watchman.give_up(PARTITION)
     await asyncio.gather(taking, waiting)
     await settle()
-    assert watchman.posts == {}
+    assert watchman.parts == {}
     assert watchman.facts == read
     assert site.ids() == []
 
