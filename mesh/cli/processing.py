@@ -92,6 +92,53 @@ class ProcessorServer(Incarnations["Processor"]):
             "What was put aside, appended again, or not told, by kind.",
             [({**mesh, "kind": kind}, count) for kind, count in events.items()],
         )
+        yield from self._watch(mesh)
+
+    def _watch(self, mesh: dict[str, str]) -> Iterator[Sample]:
+        """Return what is measured of the watch over chains."""
+        watchman = self.process.watchman if self.process is not None else None
+        if watchman is None:
+            return
+        parts = [({**mesh, "partition": str(n)}, n) for n in sorted(watchman.parts)]
+        lag = watchman.lag()
+        yield Sample(
+            "mesh_watch_lag",
+            "gauge",
+            "Facts that were appended and are not watched yet.",
+            [(at, lag.get(number, 0)) for at, number in parts],
+        )
+        yield Sample(
+            "mesh_watch_restored_ratio",
+            "gauge",
+            "How much was read of what must be known; 1 when facts are watched.",
+            [(at, watchman.parts[number].restored()) for at, number in parts],
+        )
+        yield Sample(
+            "mesh_watch_open_workflows",
+            "gauge",
+            "Workflows that are open: what the watch's memory grows with.",
+            [(mesh, watchman.open_workflows)],
+        )
+        yield Sample(
+            "mesh_watch_findings_total",
+            "counter",
+            "What was found, by kind; again after a restart, if it is still so.",
+            [({**mesh, "kind": kind}, count) for kind, count in watchman.findings.items()],
+        )
+        events = {
+            "fact": watchman.facts,
+            "void": watchman.void,
+            "unreadable": watchman.unreadable,
+            "told": watchman.told,
+            "repeated": watchman.repeated,
+            "untold": watchman.untold,
+        }
+        yield Sample(
+            "mesh_watch_events_total",
+            "counter",
+            "Facts judged and those void, records passed over, incidents told and not told.",
+            [({**mesh, "kind": kind}, count) for kind, count in events.items()],
+        )
 
 
 def quieten() -> None:

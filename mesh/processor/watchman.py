@@ -172,7 +172,7 @@ class Watchman:
     def restoring(self) -> Mapping[int, Progress]:
         """Return the partitions that are not watched yet, and how far each is."""
         waiting = (post for post in self.parts.values() if not post.ready.is_set())
-        return {post.partition: Progress(post.beat.next, post.first) for post in waiting}
+        return {post.partition: Progress(post.beat.next, post.until) for post in waiting}
 
     # --- partitions -----------------------------------------------------------------------------
 
@@ -503,6 +503,18 @@ class Post:
     def settled(self) -> int:
         """The offset up to which all that was found is told."""
         return self.dues[0].offset if self.dues else self.beat.next
+
+    def restored(self) -> float:
+        """Return how much was read of what must be known; 1 when records are watched."""
+        whole = self.until - self.noted
+        if self.ready.is_set():
+            return 1.0
+        return (self.beat.next - self.noted) / whole if whole > 0 else 0.0
+
+    @property
+    def until(self) -> int:
+        """The offset up to which is read before records are watched as they come."""
+        return max(self.first, self.given)
 
     def pop_settled(self) -> None:
         """Drop what has been told of."""

@@ -7,6 +7,7 @@ import asyncio
 from mesh.core.values import Holder
 from mesh.errors import MeshError
 from mesh.processor.keeper import Keeper
+from mesh.processor.watchman import Watchman
 from mesh.transport.memory import MemoryBroker, MemoryLog
 from mesh.wire import topics
 
@@ -18,6 +19,7 @@ class FakeProcessor:
         self.ready = False
         self.failed: asyncio.Future[MeshError] | None = None
         self.keeper: Keeper | None = None
+        self.watchman: Watchman | None = None
         self._error = error
 
     async def start(self) -> None:
@@ -31,6 +33,8 @@ class FakeProcessor:
         await log.open()
         self.keeper = Keeper(log, "test", Holder("p", 1), 4, failed=self.failed.set_result)
         await self.keeper.take(2, 0)
+        self.watchman = Watchman(log, "test", failed=self.failed.set_result)
+        await self.watchman.take(3, 0)
         self.ready = True
 
     def lag(self) -> dict[int, int]:

@@ -445,15 +445,21 @@ async def test_restoring_is_visible_and_what_is_given_meanwhile_is_not_lost(site
     watchman = await site.watchman()
     taking = asyncio.create_task(watchman.take(PARTITION, 30))
     seen = {watchman.restoring()[PARTITION]}
+    part = watchman.parts[PARTITION]
+    ratios = {part.restored()}
     assert watchman.settled() == {}
     site.write()
     await site.see(watchman, 30)
     assert watchman.facts == 0
     for _ in range(100):
         seen |= set(watchman.restoring().values())
+        ratios.add(part.restored())
         await asyncio.sleep(0)
     await taking
-    assert {Progress(0, 0), Progress(30, 30)} <= seen
+    assert {0.0, 1.0} < ratios
+    assert max(ratios) == 1.0
+    whole = len(site.recorded.records)
+    assert {Progress(0, 0), Progress(30, whole), Progress(whole, whole)} <= seen
     assert watchman.restoring() == {}
     assert watchman.facts == len(site.recorded.records)
     assert "ready" in repr(watchman.parts[PARTITION])
