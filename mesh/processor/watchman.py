@@ -17,12 +17,13 @@ a repeat (an append whose outcome was unknown, a restart, a worker that was repl
 is the same incident, and readers show it once.
 
 **Where a successor begins.** To judge the record at the committed offset one must know every
-workflow that is open there, from its beginning, and all supervisions. So a `Header` is kept
-(see `mesh.processor.beat`), in `M.open` under `watchman/PARTITION`: the same kind of entry by which
-supervisors tell where to begin, compacted, in the same partition. It is not in the commit's
-metadata: those of a processor are written by Faust, which has none, and 200 supervisions are four
-times as long as a broker allows. It cannot be derived from the entries of workflows either: those
-have the supervision of their own task partition alone, and young workflows have no entry yet.
+workflow that is open there, from its beginning, and all supervisions. So a `Header` is kept (see
+`mesh.processor.beat` and `notes`), in `M.open` under `watchman/PARTITION`: the same kind of entry
+by which supervisors tell where to begin, compacted, in the same partition. It is not in the
+commit's metadata: those of a processor are written by Faust, which has none, and 200 supervisions
+are four times as long as a broker allows. It cannot be derived from the entries of workflows
+either: those have the supervision of their own task partition alone, and young workflows have no
+entry yet.
 A header is written once everything before it is settled, so it and the commit need no order: with
 an old one more is read, and nothing else differs.
 
@@ -47,12 +48,12 @@ from mesh.core.detectors.limits import LimitTable
 from mesh.core.facts import Record
 from mesh.core.ids import audit_partition_of
 from mesh.core.tasks import Header
-from mesh.core.values import TaskPartition
 from mesh.errors import MeshError, NewerSchema, TransportError, WireError, WrongTopic
 from mesh.ports import Incoming, Log, Place, Report
 from mesh.processor.beat import RECALLED, Beat
+from mesh.processor.notes import BEGINNING, encode_note, note_key, read_note, within
 from mesh.wire import topics
-from mesh.wire.entries import OpenWorkflow, decode_open, encode_entry
+from mesh.wire.entries import encode_entry
 from mesh.wire.facts import decode_fact
 from mesh.wire.schemas import MARKER, PREFIX, current, released
 
@@ -63,8 +64,6 @@ MAX_FLYING = 1_000
 """Findings without a report: far more than a mesh in order has in a day, and little memory."""
 TOLD_EVERY = 100_000
 """Records after which a long restoring says how far it is."""
-PREFIX_OF_KEYS = b"watchman/"
-"""Of our entries in `M.open`; a capability has a dot, so no workflow's key begins so."""
 
 _log = logging.getLogger(__name__)
 
@@ -186,7 +185,7 @@ class Watchman:
             TransportError: The log cannot be read; the partition is not taken. From the awaiting.
         """
         self.give_up(partition)
-        post = self.parts[partition] = Post(partition, Beat(Header(0, 0, ()), self._limits))
+        post = self.parts[partition] = Post(partition, Beat(BEGINNING, self._limits))
         return self._take(post, first)
 
     async def _take(self, post: Post, first: int) -> None:
@@ -195,7 +194,8 @@ class Watchman:
             if post.partition not in ends:
                 raise WrongTopic(f"{self._audit} has no partition {post.partition} any more")
             low, high = ends[post.partition]
-            header = await self._where_to_begin(post.partition, low, high)
+            note = await read_note(self._log, Place(self._open, post.partition))
+            header = within(note, low, high, f"{self._audit}[{post.partition}]")
             post.beat = Beat(header, self._limits)
             post.first = max(header.offset, min(first, high))
             post.end, post.noted, post.committed = high, header.offset, first
@@ -239,27 +239,6 @@ class Watchman:
         self._changed.set()
 
     # --- restoring ------------------------------------------------------------------------------
-
-    async def _where_to_begin(self, partition: int, low: int, high: int) -> Header:
-        """Return the header that was noted last; without one, the beginning of the log."""
-        key, found = _key(partition), None
-        place = Place(self._open, partition)
-        async with aclosing(self._log.scan(place, 0, keep=lambda own: own == key)) as batches:
-            async for batch in batches:
-                for record in batch:
-                    found = record
-        header = _header(found) or Header(0, 0, ())
-        if header.offset > high:
-            _log.warning("%s[%d] ends before %d: it is another log", self._audit, partition, high)
-            header = Header(0, 0, ())
-        if header.offset < low:
-            _log.warning(
-                "%s[%d]: the records from %d to %d are gone (retention): what is supervised since "
-                "before then is watched once its supervision is taken anew",
-                *(self._audit, partition, header.offset, low),
-            )
-            header = header._replace(offset=low)
-        return header
 
     async def _restore(self, post: Post) -> None:
         """Fold what lies before the committed offset; tell what is found of what is still open."""
@@ -464,13 +443,13 @@ class Watchman:
         if header is None or post.gone or post.settled < post.note_at:
             return
         post.note, post.noted = None, header.offset
-        entry = OpenWorkflow(TaskPartition("", post.partition), "", header)
         try:
-            value = encode_entry(entry)
+            value = encode_note(post.partition, header)
         except WireError as error:
             _log.warning("who comes next reads more than it must: %s", error)
             return
-        self._append(_Telling(post, Place(self._open, post.partition), _key(post.partition), value))
+        place = Place(self._open, post.partition)
+        self._append(_Telling(post, place, note_key(post.partition), value))
 
     async def _change(self) -> None:
         """Wait until something was acknowledged or dropped."""
@@ -540,22 +519,6 @@ class _Telling(NamedTuple):
     key: bytes
     value: bytes
     due: _Due | None = None
-
-
-def _key(partition: int) -> bytes:
-    """Return the key of our entry in `M.open`."""
-    return b"%b%d" % (PREFIX_OF_KEYS, partition)
-
-
-def _header(found: Incoming | None) -> Header | None:
-    """Return where to begin, as it was noted; None if it was not, or cannot be read."""
-    if found is None or found.value is None:
-        return None
-    try:
-        return decode_open(found.value).header
-    except WireError as error:
-        _log.warning("%s[%d]@%d: %s", found.topic, found.partition, found.offset, error)
-        return None
 
 
 def _recall(beat: Beat, record: Incoming) -> None:

@@ -12,7 +12,7 @@ from mesh.core.effects import Position
 from mesh.core.tasks import Header
 from mesh.errors import MeshError, NewerSchema, TransportError, WireError, WrongTopic
 from mesh.ports import Place, TopicPlan
-from mesh.processor import beat
+from mesh.processor import beat, notes
 from mesh.processor import watchman as watchmen
 from mesh.processor.beat import Beat
 from mesh.processor.watchman import Progress, Watchman, check_audit
@@ -190,6 +190,7 @@ async def test_what_fits_into_no_record_is_counted(
         raise WireError("too large")
 
     monkeypatch.setattr(watchmen, "encode_entry", refuse)
+    monkeypatch.setattr(notes, "encode_entry", refuse)
     watchman = await site.watchman()
     await watchman.take(PARTITION, 0)
     site.write()
