@@ -7,6 +7,7 @@ second on real Kafka with workers that are killed.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections import Counter
@@ -105,7 +106,7 @@ async def found(world: World, workflow: str, *kinds: str) -> None:
 
 
 async def test_a_loop_that_pays_is_found_before_its_12th_turn(world: World) -> None:
-    await world.run(*agents(LEASE, thinks_s=0.1))
+    await world.run(*agents(LEASE, lambda: asyncio.sleep(0.1)))
     brokers = Brokers(bootstrap=world.site.bootstrap, embedded=world.site.embedded)
     processor = Processor(world.site.log("processor"), world.mesh, brokers)
     await processor.start()
@@ -138,7 +139,7 @@ async def test_a_loop_that_pays_is_found_before_its_12th_turn(world: World) -> N
 async def test_workers_that_are_killed_find_it_once(kafka_world: World, tmp_path: Path) -> None:
     """One is killed before there was anything to find, one right after it has found the loop."""
     world = kafka_world
-    await world.run(*agents(LEASE, thinks_s=0.8))
+    await world.run(*agents(LEASE, lambda: asyncio.sleep(0.8)))
     fleet = Fleet(world.site, world.mesh, tmp_path)
     workers = [fleet.start()]
     try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -46,16 +45,21 @@ def _rest(turns: int) -> Budget:
     return {"usd": usd, "hops": calls, "tool_calls": calls, "attempts": 1}
 
 
-def agents(lease: str = "10s", thinks_s: float = 0.0) -> tuple[Agent, Agent]:
+async def at_once() -> None:
+    """Take no time."""
+
+
+def agents(
+    lease: str = "10s", thinks: Callable[[], Awaitable[None]] = at_once
+) -> tuple[Agent, Agent]:
     """Make them; a question of `turns` above 0 is answered after so many.
 
-    `thinks_s` is how long their model takes to answer.
+    `thinks` returns when their model has its answer.
     """
 
     @tool(effect="pure")
     async def ask_model(text: str) -> Priced[str]:
-        if thinks_s:
-            await asyncio.sleep(thinks_s)
+        await thinks()
         return Priced(f"somebody else knows: {text}", usd="0.05")
 
     buyer = Agent("buyer", owner="team", calls=["legal.*"], tools=[ask_model])
