@@ -366,6 +366,10 @@ async def test_it_refuses_to_start_with_wrong_topics(
     if wrong == "unlike":
         counts = {topics.changes(name): 3, topics.state(name): 2, topics.dead_letters(name): 1}
         await site.create([TopicPlan(name=own, partitions=n) for own, n in counts.items()])
+        await mesh.log.open()
+        for own, n in counts.items():  # a broker that is busy tells of a topic bit by bit
+            assert len(await mesh.log.ends(own)) == n
+        await mesh.log.close(1.0)
     worker = mesh.start()
     assert await worker.ended() != 0
     said = worker.said()
