@@ -98,11 +98,7 @@ async def run(where: Ground, mesh: str, options: Options, records: Path) -> Run:
 async def _enough(
     answered: Answered, options: Options, background: Sequence[asyncio.Task[None]]
 ) -> None:
-    """Return when all faults were done and enough was written.
-
-    Raises:
-        RuntimeError: That took too long.
-    """
+    """Return when all faults were done and enough was written, or when that takes too long."""
     breaking, keeping = background
     begun = said = time.monotonic()
     while not breaking.done() or answered.look() < options.writes:
@@ -115,7 +111,8 @@ async def _enough(
             said = now
             say(f"{answered.look():,} writes were answered")
         if now - begun > options.limit_s:
-            raise RuntimeError(f"{answered.look():,} writes after {options.limit_s:g} s")
+            say(f"not done after {options.limit_s:g} s")
+            return
 
 
 def _orders(where: Ground, mesh: str, options: Options, records: Path) -> list[WriterOrders]:

@@ -31,7 +31,8 @@ STOP_S = 30.0
 ANSWERED_S = 100.0
 """For the verdicts of open writes: a copy is sent again after a minute at the latest."""
 HEALTH = re.compile(r"health at http://([0-9.:]+)/healthz")
-LAG = re.compile(r'mesh_state_lag\{.*partition="(\d+)"\} (\d+)')
+JUDGED = re.compile(r"mesh_state_verdicts_total\{[^}]*\} (\S+)")
+LAG = re.compile(r'mesh_state_lag\{.*partition="(\d+)"\} (\S+)')
 
 
 @dataclass
@@ -72,12 +73,19 @@ class Child:
 
     def lag(self) -> dict[int, int]:
         """Return the lag of each partition that this worker has; empty if it does not answer."""
+        return {int(partition): int(float(lag)) for partition, lag in LAG.findall(self._metrics())}
+
+    def judged(self) -> float:
+        """Return how many changes this worker has judged."""
+        return sum(map(float, JUDGED.findall(self._metrics())))
+
+    def _metrics(self) -> str:
         try:
             with urlopen(f"http://{self.address}/metrics", timeout=1.0) as page:
-                text = page.read().decode()
+                text: str = page.read().decode()
         except OSError:
-            return {}
-        return {int(partition): int(lag) for partition, lag in LAG.findall(text)}
+            return ""
+        return text
 
 
 class Crew:
@@ -132,6 +140,12 @@ class Crew:
         """Return the lag of each worker's partitions."""
         own = {name: one for name, one in self.workers.items() if name not in self.down}
         found = await asyncio.gather(*(asyncio.to_thread(one.lag) for one in own.values()))
+        return dict(zip(own, found, strict=True))
+
+    async def judged(self) -> Mapping[str, float]:
+        """Return how many changes each worker has judged."""
+        own = {name: one for name, one in self.workers.items() if name not in self.down}
+        found = await asyncio.gather(*(asyncio.to_thread(one.judged) for one in own.values()))
         return dict(zip(own, found, strict=True))
 
     # --- writers --------------------------------------------------------------------------------

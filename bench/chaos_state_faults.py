@@ -21,11 +21,12 @@ from bench.waiting import until
 STOPPED_S = 12.0
 """Longer than the group's session (6 s) and a rebalance that waits for nobody."""
 DOWN_S = (0.3, 4.0)
-BETWEEN_S = (1.5, 4.5)
+BETWEEN_S = (0.5, 2.5)
 HELD_MS = 3_000
 """Who judged within this time before a fault had the partition then: they are busy."""
 SPARE = 10
 """One fault more for so many: a victim may just have lost its partitions."""
+BUSY_S = 0.2
 VICTIM_LIMIT_S = 20.0
 WORKERS = ("p0", "p1", "p2")
 EXTRA = "extra"
@@ -171,6 +172,7 @@ class Storm:
             extra = await self.crew.up(EXTRA)
             return _fault("rebalance", extra)
         await until(partial(self._is_up, EXTRA))
+        await self._is_busy(EXTRA)
         extra = self.crew.workers[EXTRA]
         fault = _fault("rebalance", extra)
         fault.until_ms = fault.at_ms
@@ -181,20 +183,30 @@ class Storm:
         self.crew.down.discard(EXTRA)
         return fault
 
+    async def _is_busy(self, name: str) -> None:
+        """Wait until a worker judges, for a while."""
+        begun, before = time.monotonic(), await self.crew.judged()
+        while time.monotonic() - begun < VICTIM_LIMIT_S:
+            now = await self.crew.judged()
+            if now.get(name, 0) > before.get(name, 0):
+                return
+            await asyncio.sleep(BUSY_S)
+
     def _is_up(self, name: str) -> bool:
         return name not in self.crew.down
 
     async def _choose(self) -> Child:
-        """Return a worker that has partitions, if another runs; after a while, any."""
+        """Return a worker that judges just now, if another runs; after a while, any."""
         begun = time.monotonic()
         while True:
-            lags = await self.crew.lags()
-            fits = sorted(name for name, lag in lags.items() if lag)
+            before = await self.crew.judged()
+            await asyncio.sleep(BUSY_S)
+            now = await self.crew.judged()
+            fits = sorted(name for name in now if now[name] > before.get(name, now[name]))
             if time.monotonic() - begun > VICTIM_LIMIT_S:
-                fits = sorted(lags)
-            if fits and len(lags) > 1:
+                fits = sorted(now)
+            if fits and len(now) > 1:
                 return self.crew.workers[self._random.choice(fits)]
-            await asyncio.sleep(0.1)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
