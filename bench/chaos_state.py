@@ -181,7 +181,7 @@ def show(name: str, verdict: dict[str, Any]) -> None:
             for line in value:
                 print(f"  problem: {line}")
         elif key != "each":
-            print(f"{key:>26}  {value}")
+            print(f"{key:>26}  {value}", flush=True)
 
 
 def _options() -> Options:
@@ -230,15 +230,15 @@ def main() -> int:
         try:
             if options.only != "outage":
                 done["chaos"] = chaos(where, options)
+                show("chaos", done["chaos"])
             if options.only != "chaos":
                 done["outage"] = outage.run(where, options.seed, options.outage_s)
+                show("outage", done["outage"])
         finally:
+            OUT.parent.mkdir(exist_ok=True)
+            OUT.write_text(json.dumps({"options": asdict(options), **done}, indent=1), "utf-8")
             if not done or not all(one["ok"] for one in done.values()):
                 _keep_logs(where)
-    for name, verdict in done.items():
-        show(name, verdict)
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps({"options": asdict(options), **done}, indent=1), "utf-8")
     right = all(one["ok"] for one in done.values())
     print("chaos-state: passed" if right else "chaos-state: FAILED")
     return 0 if right else 1

@@ -205,11 +205,13 @@ class Crew:
 
     def stop_all(self) -> None:
         """End everything, whatever state it is in."""
-        every = [*self.workers.values(), *self.writers.values()]
-        for one in every:
+        for one in self.writers.values():  # what has finished has ended by now
+            one.send(signal.SIGKILL)
+            one.end(STOP_S)
+        for one in self.workers.values():
             one.send(signal.SIGCONT)
             one.send(signal.SIGTERM)
-        for one in every:
+        for one in self.workers.values():
             one.end(STOP_S)
 
     def _start(self, name: str, command: Sequence[str], log: Path, stdout: int) -> Child:

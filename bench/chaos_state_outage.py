@@ -18,6 +18,7 @@ from typing import Any
 from bench.agentproc import Orders
 from bench.chaos_state_check import PARTITIONS, WRITERS, Answered, check_all, prepare, say
 from bench.chaos_state_crew import STOP_S, Crew
+from bench.chaos_state_writer import POOL as WRITING
 from bench.chaos_state_writer import WriterOrders
 from bench.client import Client, percentile
 from bench.ground import Ground
@@ -38,7 +39,7 @@ LAG_S = 1.0
 
 def run(where: Ground, seed: int, outage_s: float) -> dict[str, Any]:
     """Do the run, and judge it."""
-    mesh, records = prepare(where, "outage", capabilities=[CAPABILITY], pools=[POOL])
+    mesh, records = prepare(where, "outage", capabilities=[CAPABILITY], pools=[POOL, WRITING])
     measured = asyncio.run(_run(where, mesh, records, (seed, outage_s)))
     figures, _ = check_all(where, mesh, records)
     tasks = measured["tasks_while_away"]
