@@ -198,7 +198,7 @@ class Watchman:
             header = within(note, low, high, f"{self._audit}[{post.partition}]")
             post.beat = Beat(header, self._limits)
             post.first = max(header.offset, min(first, high))
-            post.end, post.noted, post.committed = high, header.offset, first
+            post.end, post.noted, post.committed = high, header.offset, min(first, high)
             await self._restore(post)
             while post.beat.next < post.given and not post.gone:
                 await self._catch_up(post, post.given)
@@ -250,6 +250,7 @@ class Watchman:
             async with aclosing(self._log.scan(place, first, post.first)) as batches:
                 async for batch in batches:
                     held += self._restored(post, batch)
+                    held = [own for own in held if beat.is_open(own.workflow)]
                     if beat.next >= said + TOLD_EVERY:
                         said = beat.next
                         where = (self._audit, post.partition, said, post.first)
@@ -259,8 +260,7 @@ class Watchman:
                         return
         beat.next = max(beat.next, post.first)
         for finding in held:
-            if beat.is_open(finding.workflow):
-                self._tell(post, finding, None)
+            self._tell(post, finding, None)
 
     def _restored(self, post: Post, batch: Sequence[Incoming]) -> Sequence[Finding]:
         found: list[Finding] = []
