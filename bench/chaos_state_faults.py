@@ -24,6 +24,9 @@ DOWN_S = (0.3, 4.0)
 BETWEEN_S = (0.5, 2.5)
 HELD_MS = 3_000
 """Who judged within this time before a fault had the partition then: they are busy."""
+WAKING_MS = 1_000
+"""What a worker tells so soon after it woke it tells as one that was replaced; later it may be in
+the group again."""
 SPARE = 10
 """One fault more for so many: a victim may just have lost its partitions."""
 BUSY_S = 0.2
@@ -250,4 +253,5 @@ def _judge(fault: Fault, told: Sequence[Told]) -> None:
     fault.hit = bool(after)
     if fault.kind == "stop worker":
         fault.hit = any(one.at_ms < fault.until_ms for one in after)
-        fault.late = sum(one.partition in held and one.at_ms >= fault.until_ms for one in own)
+        woken = range(fault.until_ms, fault.until_ms + WAKING_MS)
+        fault.late = sum(one.partition in held and one.at_ms in woken for one in own)

@@ -35,8 +35,8 @@ def test_a_killed_worker_had_what_another_judges_afterwards() -> None:
 
 def test_a_stopped_worker_was_replaced_before_it_woke() -> None:
     had, wakes = Told(AT - 100, 3, OLD), AT + 12_000
-    late = Told(wakes + 5, 3, OLD)
-    one = judged(fault("stop worker", wakes), had, Told(AT + 700, 3, NEW), late)
+    late, again = Told(wakes + 5, 3, OLD), Told(wakes + 9_000, 3, OLD)
+    one = judged(fault("stop worker", wakes), had, Told(AT + 700, 3, NEW), late, again)
     assert (one.hit, one.late) == (True, 1)
     assert not judged(fault("stop worker", wakes), had, Told(wakes + 1, 3, NEW), late).hit
 
