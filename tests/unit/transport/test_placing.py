@@ -9,8 +9,8 @@ import pytest
 from mesh.errors import NotPermitted, TransportError, Unreachable
 from mesh.ports import Place
 from mesh.transport import placing
-from mesh.wire.partitioner import partition_of
 from mesh.transport.placing import Placing
+from mesh.wire.partitioner import partition_of
 
 
 class Append(NamedTuple):
