@@ -10,7 +10,7 @@ bids are called for again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mesh.core import facts as f
 from mesh.core import messages as m
@@ -32,6 +32,10 @@ from mesh.core.negotiation import (
 from mesh.core.registry import Offering, Presence
 from mesh.core.tasks import TaskState
 from mesh.core.values import Holder, Mode, Offer
+
+
+IS_HALTED: Final = "its agent is halted"
+"""Why a bidder is passed over that has had its turn with nobody."""
 
 
 class Choice(NamedTuple):
@@ -172,7 +176,8 @@ class Allocation:
 
     def _offering(self, opened: f.TaskOpened) -> Offering:
         loops = looping(opened.capability, opened.input.hash, opened.ancestors)
-        return self.desk.directory.offering(opened.capability).without(loops)
+        left_out = {*loops, *self.desk.halts.agents}
+        return self.desk.directory.offering(opened.capability).without(left_out)
 
     def _am(self, asked: tuple[Presence, ...], me: str) -> bool:
         return any(presence.instance == me for presence in asked)
@@ -252,6 +257,8 @@ class Allocation:
         means = means_of(task.opened, called, task.purse.free)
         there = self.desk.directory.presence
         left = {one.instance: HAS_LEFT for one in offers if there(one.instance) is None}
+        halted = self.desk.halts.agents
+        left |= {one.instance: IS_HALTED for one in offers if one.agent in halted}
         offers = rerank(task.opened.task, offers, {**left, **tried}, means)
         choice = self._winner(task, call, offers)
         if choice is not None:
@@ -261,6 +268,6 @@ class Allocation:
     def _winner(self, task: TaskState, call: int, offers: tuple[Offer, ...]) -> Choice | None:
         won = next((offer for offer in offers if not offer.declined), None)
         presence = self.desk.directory.presence(won.instance) if won is not None else None
-        if presence is None:
+        if presence is None or presence.agent in self.desk.halts.agents:
             return None
         return Choice(presence, Mode.AUCTION, call, offers, explain(offers))

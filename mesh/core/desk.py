@@ -17,6 +17,7 @@ from typing import Final
 from mesh.core import messages as m
 from mesh.core.effects import Append, Incident, Read, Refusal, Send, Step
 from mesh.core.facts import Fact, Record
+from mesh.core.halts import Halts
 from mesh.core.ids import audit_partition, audit_partition_of
 from mesh.core.ledger import Ledger
 from mesh.core.registry import Card, Directory
@@ -74,6 +75,7 @@ class Desk:
         self.settings = settings
         self.audit_partitions = audit_partitions
         self.directory = Directory()
+        self.halts = Halts()
         self.headers: dict[str, Header] = {}
         self.step = Step()
         self.now_ms = 0

@@ -18,6 +18,7 @@ from mesh.core.calls import (
     Waiting,
 )
 from mesh.core.facts import Record
+from mesh.core.halts import HaltOrder
 from mesh.core.ledger import Ledger
 from mesh.core.messages import Envelope
 from mesh.core.registry import Card, Presence
@@ -120,6 +121,12 @@ class PresenceSeen(NamedTuple):
     seen_ms: int
 
 
+class Halted(NamedTuple):
+    """An order halts something, or lifts it."""
+
+    order: HaltOrder
+
+
 class Tick(NamedTuple):
     """Time passed. Given when `Node.next_deadline()` is reached, or at any other time."""
 
@@ -138,6 +145,7 @@ Input = (
     | Received
     | CardSeen
     | PresenceSeen
+    | Halted
     | Tick
     | Drain
     | Called

@@ -18,6 +18,7 @@ from mesh.core import messages as m
 from mesh.core.book import NEVER
 from mesh.core.budget import ZERO
 from mesh.core.desk import Desk
+from mesh.core.halts import HaltOrder
 from mesh.core.recall import place_of
 from mesh.core.tasks import TaskState
 from mesh.core.values import (
@@ -75,12 +76,13 @@ class Job:
     """Mutable: one award that this node holds.
 
     `calls` are those that are not answered yet, by place, each with the name of its entry in the
-    journal as its step; `taken` are the entries that answered one (see `mesh.core.recall`).
+    journal as its step; `taken` are the entries that answered one (see `mesh.core.recall`). `held`
+    are the calls that a halt holds back, `halt` is the order under which the job is suspended.
     """
 
     __slots__ = (
-        "award", "calls", "done", "drained", "gone", "lease_ms", "parked", "promised",
-        "renewed_ms", "restart", "state", "supervisor", "taken", "task", "unsettled", "waiting",
+        "award", "calls", "done", "drained", "gone", "halt", "held", "lease_ms", "parked",
+        "promised", "renewed_ms", "restart", "state", "supervisor", "taken", "task", "unsettled", "waiting",
         "why", "workflow",
     )  # fmt: skip
 
@@ -93,6 +95,8 @@ class Job:
         self.why = ""
         self.calls: dict[str, c.StepCall] = {}
         self.taken: set[str] = set()
+        self.held: list[c.Call] = []
+        self.halt: HaltOrder | None = None
         self.unsettled = 0
         self.drained = False
         self.gone = False
@@ -148,7 +152,7 @@ class Jobs(ABC):
         if job.waiting is not None and not job.unsettled:
             waiting, job.waiting = job.waiting, None
             self.waiting(waiting)
-        self._leave(job)
+        self._settled(job)
 
     def lose(self, job: Job) -> None:
         """Let go of a job whose authority is gone, without a word."""
@@ -253,6 +257,15 @@ class Jobs(ABC):
         place = place_of(step)
         job.calls.pop(place, None)
         self.desk.step.handlers.append(c.Refuse(job.task, job.award, place, error))
+
+    def _settled(self, job: Job) -> None:
+        """Go on with a job whose facts may all have their reports."""
+        self._obey(job)
+        self._leave(job)
+
+    @abstractmethod
+    def _obey(self, job: Job) -> None:
+        """Suspend a job that a halt covers, once nothing of it goes on outside."""
 
     @abstractmethod
     def waiting(self, waiting: c.Waiting) -> None:

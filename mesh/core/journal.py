@@ -15,6 +15,7 @@ from typing import Final
 from mesh.core import calls as c
 from mesh.core import facts as f
 from mesh.core.budget import HOP, ZERO, add, half, lacking, subtract
+from mesh.core.halts import HaltOrder
 from mesh.core.ids import child_id
 from mesh.core.jobs import Job, Jobs, Under
 from mesh.core.negotiation import refuse_call
@@ -46,6 +47,8 @@ class Journal(Jobs):
             return
         task = self._task(job)
         if isinstance(call, c.Withdraw):
+            if any(own.step == call.step for own in job.held):
+                job.held.append(call)
             awaited = job.calls.get(call.step)
             if isinstance(awaited, c.Delegate):
                 child = child_id(job.task, awaited.step, awaited.input.hash)
@@ -58,6 +61,9 @@ class Journal(Jobs):
             self._mismatch(job, task, entry)
             return
         place, step = call.step, entry.step
+        if (step is None or step.result is None) and self._halt_over(job) is not None:
+            self._hold(job, call)
+            return
         if entry.name != place:
             call = replace(call, step=entry.name)
         job.taken.add(entry.name)
@@ -70,6 +76,16 @@ class Journal(Jobs):
             self._resolve(job, place, step.result)
         else:
             self._again(job, task, step, call)
+
+    def _halt_over(self, job: Job) -> HaltOrder | None:
+        """Return the halt that covers a job, None if none does."""
+        halts = self.desk.halts
+        return halts.covering(self._task(job).opened, self.desk.card.agent) if halts else None
+
+    def _hold(self, job: Job, call: c.StepCall) -> None:
+        """Hold a call back under a halt: nothing of it is begun."""
+        job.held.append(call)
+        self._obey(job)
 
     def _effect_of(self, capability: str) -> Effect:
         """Return a capability's effect class; of one that nobody offers now, the worst."""
@@ -156,7 +172,7 @@ class Journal(Jobs):
             self.lose(job)
             return False
         job.renewed_ms = self.desk.now_ms
-        self._leave(job)
+        self._settled(job)
         return True
 
     def child_ended(self, task_id: str, step: str) -> bool:
@@ -275,7 +291,11 @@ class Journal(Jobs):
         call = job.calls.get(probed.step) if job is not None else None
         if job is None or job.state != "running" or not isinstance(call, c.Use):
             return
-        if probed.body is None:
+        if probed.body is None and self._halt_over(job) is not None:
+            del job.calls[probed.step]
+            job.taken.discard(call.step)
+            self._hold(job, replace(call, step=probed.step))
+        elif probed.body is None:
             self._use(job, self._task(job), call)
         else:
             self._append(job, self._finish_step(job, call, probed.body), self._stepped)
@@ -339,6 +359,7 @@ class Journal(Jobs):
         job.restart += 1
         job.calls.clear()
         job.taken.clear()
+        job.held.clear()
         self.desk.incident("journal-restart", job.workflow, job.task, str(error))
         self.desk.step.handlers.append(c.Stop(job.task, job.award, "restarted"))
         self._start(task, job)

@@ -110,6 +110,7 @@ class Node:
             i.Received: self._received,
             i.CardSeen: self._card_seen,
             i.PresenceSeen: self._presence_seen,
+            i.Halted: self._halted,
             i.Tick: lambda _: None,
             i.Drain: self._drain,
             c.Called: lambda given: worker.called(given.task, given.award, given.call),
@@ -161,6 +162,16 @@ class Node:
     def _presence_seen(self, given: i.PresenceSeen) -> None:
         self.desk.directory.see_presence(given.instance, given.presence, given.seen_ms)
         self.supervisor.fleet_changed()
+
+    def _halted(self, given: i.Halted) -> None:
+        order = given.order
+        if not self.desk.halts.see(order):
+            return
+        if order.halted:
+            self.worker.halted()
+        else:
+            self.worker.lifted()
+            self.supervisor.lifted()
 
     def _expire(self) -> None:
         self.desk.directory.expire(self.desk.now_ms)

@@ -27,6 +27,7 @@ from mesh.core import messages as m
 from mesh.core.allocation import Allocation, Choice
 from mesh.core.budget import ZERO
 from mesh.core.desk import Desk
+from mesh.core.halts import WAIT, has_ended
 from mesh.core.hearing import NOBODY_MS, Hearing
 from mesh.core.ids import audit_partition_of, child_id
 from mesh.core.jobs import Job
@@ -42,6 +43,8 @@ WHY_TRIED: Final = {
     Cause.DIED: "its lease ran out",
 }
 """Why another worker is looked for first."""
+NEEDS_CHILDREN: Final = frozenset({"task", WAIT})
+"""Who waits for these may have children that go on, and are to be supervised."""
 
 
 class Supervisor(Hearing):
@@ -98,6 +101,7 @@ class Supervisor(Hearing):
         watch = self._watch(opened)
         watch.defect = defect
         served = defect is None and self.desk.log_now(opened.workflow) <= opened.deadline_ms
+        served = served and self.desk.halts.covering(opened) is None
         auction = opened.mode is Mode.AUCTION
         if served and not auction:
             choice = self._usable(
@@ -148,7 +152,8 @@ class Supervisor(Hearing):
         """Write the award that an allocation came to; None: nobody can be had now."""
         watch, task = self.watches[task_id], self._task(task_id)
         watch.busy = False
-        if task is None or not self._may_write(task) or self._must_end(watch, task):
+        stays = task is None or not self._may_write(task) or self._must_end(watch, task)
+        if task is None or stays or self._is_halted(watch, task):
             self._after(watch)
             return
         if choice is not None and self._rests(watch, task, choice):
@@ -307,7 +312,7 @@ class Supervisor(Hearing):
         if not task.opened.parent:
             self.roots.root_suspended(watch.workflow)
         waits = task.waiting_for
-        if any(wait.kind == "task" for wait in waits) and not watch.known:
+        if any(wait.kind in NEEDS_CHILDREN for wait in waits) and not watch.known:
             self._read(watch)
             return
         if not waits or any(self._is_over(watch, task, wait) for wait in waits):
@@ -328,6 +333,8 @@ class Supervisor(Hearing):
             return False  # it may be parked at a step that has its result: its code has changed
         if wait.kind == "sleep":
             return wait.until_ms <= self.desk.log_now(watch.workflow)
+        if wait.kind == WAIT:
+            return has_ended(wait, self.desk.halts)
         step = task.steps.get(wait.step)
         return (step is not None and step.result is not None) or self._waits_for_check(wait)
 
@@ -372,6 +379,9 @@ class Supervisor(Hearing):
                 watch.failing = f"attempt {made} of {task.opened.max_attempts}: {what}"
                 self._look_to_end(watch, task)
                 return
+        if self._is_halted(watch, task):
+            return
+        if cause in ATTEMPT_CAUSES:
             if watch.paused_ms == 0:
                 pause_ms = self.desk.settings.retry_pause_ms << max(0, made - 1)
                 watch.paused_ms = self.desk.now_ms + pause_ms
@@ -384,6 +394,18 @@ class Supervisor(Hearing):
         watch.busy = True
         over = self._over(task)["authority"]
         self.allocation.begin(task, over, watch.tried, self.worker.free_slots)
+
+    def _is_halted(self, watch: Watch, task: TaskState) -> bool:
+        """Tell whether a halt covers a task that waits for a worker: then others come first."""
+        halted = self.desk.halts.covering(task.opened) is not None
+        if halted:
+            self._wants_no_more(watch)
+        return halted
+
+    def lifted(self) -> None:
+        """Look at all that a halt may have kept waiting."""
+        for task_id in list(self.watches):
+            self.look(task_id)
 
     def _look_to_end(self, watch: Watch, task: TaskState) -> None:
         """Bring a task to its end: first whoever works on it, then all below it, then itself."""

@@ -187,8 +187,9 @@ class Terms:
 class Wait(NamedTuple):
     """One thing that a suspended task waits for.
 
-    `kind` is `sleep` (until `until_ms`), `task` (the end of child `task`) or `person` (`note`
-    says what a person must look at; only a cancellation ends it).
+    `kind` is `sleep` (until `until_ms`), `task` (the end of child `task`), `person` (`note`
+    says what a person must look at; only a cancellation ends it) or `halt` (`note` is its target;
+    its lifting ends it).
     """
 
     step: str

@@ -21,10 +21,12 @@ from mesh.core import calls as c
 from mesh.core import facts as f
 from mesh.core import messages as m
 from mesh.core.desk import UNKNOWN
+from mesh.core.halts import HaltOrder, halt_wait
 from mesh.core.ids import audit_partition_of
 from mesh.core.jobs import Job
 from mesh.core.journal import Journal
 from mesh.core.negotiation import refuse_call
+from mesh.core.settings import MAX_REASON
 from mesh.core.tasks import StepState, TaskState
 from mesh.core.values import (
     Holder,
@@ -51,12 +53,16 @@ class Worker(Journal):
     def bid(self, envelope: m.Envelope, call: m.CallForBids) -> None:
         """Answer a call for bids at once."""
         answer: m.Bid | m.Decline
+        desk = self.desk
         reason = self._objection(call.capability, call.caller)
+        halt = desk.halts.over(call.workflow, call.capability, call.ancestors, desk.card.agent)
+        if halt is not None:
+            reason = _told(halt)
         if reason:
             answer = m.Decline(task=call.task, call=call.call, reason=reason)
         else:
             answer = self.bidder(call)
-        self.desk.send(envelope.sender, envelope.sender_inbox, answer)
+        desk.send(envelope.sender, envelope.sender_inbox, answer)
 
     def _objection(self, capability: str, caller: str) -> str:
         """Say why this node may not or cannot take work, "" if it may."""
@@ -130,6 +136,9 @@ class Worker(Journal):
         reason = self._objection(opened.capability, caller)
         if not reason and self.free_slots < 1 and opened.task not in self.jobs:
             reason = "no slot is free"
+        halt = self.desk.halts.covering(opened, self.desk.card.agent)
+        if halt is not None:
+            reason = _told(halt)
         if reason and task.quiet:
             self.desk.hold(job.workflow)
             fact = f.AwardDeclined(**self._under(job), reason=reason)
@@ -209,6 +218,33 @@ class Worker(Journal):
                 job.drained = True
                 self._stop(job, "suspended")
 
+    def halted(self) -> None:
+        """Obey the halts that are seen, where that can be done at once."""
+        for job in list(self.jobs.values()):
+            self._obey(job)
+
+    def lifted(self) -> None:
+        """Make the calls that were held back, as far as no other halt covers them."""
+        for job in list(self.jobs.values()):
+            held, job.held = job.held, []
+            for call in held:
+                self.called(job.task, job.award, call)
+
+    def _obey(self, job: Job) -> None:
+        """Suspend a job that a halt covers, once nothing of it goes on outside.
+
+        What was begun ends first, and is recorded. A handler that is at work between two steps is
+        not disturbed: it may have come to its end, and its next call is held back.
+        """
+        if not self.desk.halts or job.state != "running" or job.unsettled:
+            return
+        if self._job(job.task, job.award) is None or not (job.held or job.calls):
+            return
+        halt = self._halt_over(job)
+        if halt is not None and all(self._waits(job, self._task(job))):
+            job.halt = halt
+            self._stop(job, "suspended")
+
     def _stop(self, job: Job, why: str) -> None:
         job.state = "stopping"
         if why == "suspended":
@@ -241,6 +277,9 @@ class Worker(Journal):
             self._suspend(job, (job.parked,))
             return
         if job.done is None and job.why == "suspended":
+            if job.halt is not None:
+                self._suspend(job, (halt_wait(job.halt),))
+                return
             waits = [] if job.drained else self._waits(job, task)
             waiting_for = tuple(wait for wait in waits if wait is not None)
             if len(waiting_for) < len(waits):
@@ -374,6 +413,11 @@ def _terms_of(award: m.Award) -> Terms | None:
     named = (award.workflow, award.task)
     fits = named == (opened.workflow, opened.task) == (fact.workflow, fact.task)
     return fact.award if fits else None
+
+
+def _told(halt: HaltOrder) -> str:
+    """Return why work is refused under a halt."""
+    return f"{halt.target} is halted by {halt.author}: {halt.because}"[:MAX_REASON]
 
 
 def restart_of(step: str) -> int:

@@ -135,6 +135,7 @@ class SimNode:
             self.feed(i.CardSeen(card.agent, card))
         for presence, seen_ms in sim.presences.values():
             self.feed(i.PresenceSeen(presence.instance, presence, seen_ms))
+        sim.control.boots(self)
         self.post(0, self._be_present)
         self.post(sim.latency(), self._join)
 
@@ -287,6 +288,8 @@ class SimNode:
             self.backlog.append((self.feed, (given,)))
             return
         self.sim.note_input(self, given)
+        if isinstance(given, i.Halted):
+            self.sim.control.saw(self, given.order)
         step = self.core.receive(given, self.now_ms)
         if isinstance(given, i.Received):
             self.sim.checks.received(self, given.envelope, step)

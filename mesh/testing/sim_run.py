@@ -28,6 +28,7 @@ from mesh.testing.faults import Profile
 from mesh.testing.invariants import Violation
 from mesh.testing.programs import Tool, body
 from mesh.testing.sim_checks import Checks
+from mesh.testing.sim_control import Control
 from mesh.testing.sim_node import SimNode
 from mesh.testing.sim_plan import Order, Plan
 from mesh.testing.sim_trace import describe
@@ -90,6 +91,7 @@ class Simulation:
         self.topics = Topics(self.sources)
         self.target = Target()
         self.checks = Checks(self)
+        self.control = Control(self)
         self.group = Group(self.loop, self.random, self.sources, self._assign, self._revoke)
         self.presences: dict[str, tuple[Presence, int]] = {}
         self.read_delay_ms = 0
@@ -119,6 +121,7 @@ class Simulation:
             loop.after(self.profile.calm_ms, self._calm)
             loop.after(500, self._strike)
         loop.after(1_000, self._look_after_people)
+        self.control.begin()
         last_ms = START_MS + self.profile.calm_ms + sim_plan.TIMEOUT_MS + BOUND_MS
         resting_ms = 0
         while not found:

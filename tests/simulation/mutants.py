@@ -396,6 +396,37 @@ def spending_is_free() -> list[Patch]:
 
 
 @mutant
+def a_halt_is_no_reason_to_wait() -> list[Patch]:
+    """A supervisor awards and calls for bids, whatever is halted."""
+
+    def is_halted(_: Supervisor, __: Watch, ___: TaskState) -> bool:
+        return False
+
+    return [(Supervisor, "_is_halted", is_halted)]
+
+
+@mutant
+def a_call_is_made_under_a_halt() -> list[Patch]:
+    """A handler's calls are begun whatever is halted; what only waits is suspended."""
+    genuine = Journal._halt_over
+
+    def halt_over(self: Journal, job: Any) -> Any:
+        return genuine(self, job) if job.calls else None
+
+    return [(Journal, "_halt_over", halt_over)]
+
+
+@mutant
+def a_lift_is_not_heard_of() -> list[Patch]:
+    """A supervisor looks at nothing when a halt is lifted."""
+
+    def lifted(_: Supervisor) -> None:
+        """Do nothing."""
+
+    return [(Supervisor, "lifted", lifted)]
+
+
+@mutant
 def what_sleeps_oversleeps() -> list[Patch]:
     """A workflow that is packed is looked at by nobody when its time has come."""
 
