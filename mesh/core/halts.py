@@ -17,6 +17,8 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from mesh.core import facts as f
+from mesh.core.effects import Incident
+from mesh.core.ids import derive
 from mesh.core.values import Ancestor, Wait
 
 WAIT: Final = "halt"
@@ -104,6 +106,22 @@ class Halts:
         self.agents = frozenset(own.name for own in halted if own and own.kind is TargetKind.AGENT)
         return True
 
+    def next_order(
+        self, target: str, *, halted: bool, because: str, person: str = "", detector: str = ""
+    ) -> HaltOrder:
+        """Return an order made for what was seen here."""
+        known = self._orders.get(target)
+        number = known.number + 1 if known is not None else 1
+        return HaltOrder(
+            target=target,
+            halted=halted,
+            number=number,
+            person=person,
+            detector=detector,
+            because=because,
+            incident=derive("halt", target, number),
+        )
+
     def in_force(self, target: str) -> HaltOrder | None:
         """Return the order that halts a target, None while it is not halted."""
         return self._in_force.get(target)
@@ -131,6 +149,22 @@ class Halts:
         if not self._in_force:
             return None
         return self.over(opened.workflow, opened.capability, opened.ancestors, agent)
+
+
+def finding(order: HaltOrder, chain: tuple[Ancestor, ...] = ()) -> Incident:
+    """Return the incident that an order is itself, with the chain that led to it."""
+    target = target_of(order.target)
+    whole = target is not None and target.kind is TargetKind.WORKFLOW
+    done = "halted" if order.halted else "lifted"
+    return Incident(
+        kind="halt" if order.halted else "lift",
+        workflow=target.name if target is not None and whole else "",
+        task="",
+        text=f"{order.target} is {done} by {order.author}: {order.because}",
+        id=order.incident,
+        detector=order.detector,
+        chain=chain,
+    )
 
 
 def halt_wait(order: HaltOrder) -> Wait:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mesh.core import effects as e
+from mesh.core.halts import HaltOrder
 from mesh.core.ids import audit_partition_of
 from mesh.core.registry import Card, Presence
 from mesh.core.values import Holder
@@ -34,6 +35,10 @@ class Outside:
     def goodbye(self) -> None:
         """Tell that it is gone."""
         self._put(topics.presence(self._mesh), self._me.instance, None)
+
+    def order(self, order: HaltOrder) -> None:
+        """Publish an order."""
+        self._put(topics.control(self._mesh), order.target, encode_entry(order))
 
     def incident(self, incident: e.Incident) -> None:
         """Publish a finding."""

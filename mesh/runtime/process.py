@@ -1,8 +1,8 @@
 """One process: instances of one or several agents that share a connection.
 
 Start, in this order: connect; read the registry to its end, and refuse to start beside another
-owner's agent of the same name; publish the cards; read presence, and what the agents declare of
-shared state, to its end; for each agent take an inbox partition that nobody live announces, read it
+owner's agent of the same name; publish the cards; read presence, the halts, and what the agents
+declare of shared state, to its end; for each agent take an inbox partition that nobody live announces, read it
 from its end, and join the group.
 
 Drain: leave the group, suspend what waits, let the rest finish within the limit, say goodbye.
@@ -19,6 +19,7 @@ from contextlib import suppress
 
 from mesh.core import inputs as i
 from mesh.core.effects import Incident
+from mesh.core.halts import Halts
 from mesh.core.ids import derive
 from mesh.core.registry import Card, Directory, objection
 from mesh.core.settings import Settings
@@ -35,7 +36,7 @@ from mesh.runtime.replica import Replica
 from mesh.runtime.services import Part
 from mesh.runtime.watch import Held, LoopWatch
 from mesh.wire import entries, facts, messages, requests, state, topics
-from mesh.wire.entries import decode_card, decode_presence
+from mesh.wire.entries import decode_card, decode_halt, decode_presence
 
 HELD_S = 1.0
 """A loop that is held for longer is told of: an honest pause is a hundredth of it, and the
@@ -89,6 +90,7 @@ class Process:
         self.incarnation = incarnation or self.clock.now_ms()
         self.instances: list[Instance] = []
         self.directory = Directory()
+        self.halts = Halts()
         self.replica: Replica | None = None
         self.ready = False
         self.failed: asyncio.Future[TransportError] | None = None
@@ -125,6 +127,7 @@ class Process:
         await self._follow(topics.registry(self.mesh), self._card_read)
         await self._publish_cards()
         await self._follow(topics.presence(self.mesh), self._presence_read, PRESENCE_EVERY_S)
+        await self._follow(topics.control(self.mesh), self._order_read)
         await self._follow_state()
         self._watch.start()
         for agent in self.agents:
@@ -182,6 +185,8 @@ class Process:
             instance.give(i.CardSeen(name, self.directory.card(name)))
         for presence, seen_ms in self.directory.present():
             instance.give(i.PresenceSeen(presence.instance, presence, seen_ms))
+        for order in self.halts.orders.values():
+            instance.give(i.Halted(order))
         self.instances.append(instance)
         await instance.start()
 
@@ -290,6 +295,33 @@ class Process:
         self.directory.see_presence(name, presence, incoming.append_ms)
         for instance in self.instances:
             instance.give(i.PresenceSeen(name, presence, incoming.append_ms))
+
+    def _order_read(self, incoming: Incoming) -> None:
+        target = (incoming.key or b"").decode(errors="replace")
+        try:
+            order = decode_halt(incoming.value)
+        except WireError as error:
+            self._refuse_order(target, str(error))
+            return
+        if order == self.halts.orders.get(target):
+            return
+        if order.target != target or not self.halts.see(order):
+            self._refuse_order(target, "it is for another target, or comes too late")
+            return
+        for instance in self.instances:
+            instance.give(i.Halted(order))
+
+    def _refuse_order(self, target: str, reason: str) -> None:
+        """Write the order in force again where something else stands last.
+
+        The topic is compacted: whoever reads it later finds the last record of a key alone. One
+        process does it, as far as it can tell, and a repeat changes nothing.
+        """
+        _log.warning("halts: an order for %s changes nothing: %s", target, reason)
+        order, mine = self.halts.orders.get(target), {own.me.instance for own in self.instances}
+        first = min((own.instance for own, _ in self.directory.present()), default="")
+        if self.ready and order is not None and first in mine:
+            Outside(self.log, self.mesh, self.instances[0].me).order(order)
 
     # --- a loop that is held --------------------------------------------------------------------
 

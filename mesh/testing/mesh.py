@@ -40,6 +40,7 @@ from mesh.runtime.quantities import Budget, Duration, parse_budget, parse_durati
 from mesh.runtime.shared import Shared
 from mesh.testing.clock import ManualClock, ProcessClock
 from mesh.testing.invariants import Violation, check
+from mesh.testing.ordering import Ordering
 from mesh.testing.processing import EVERYTHING_REJECTS, Processing, rules_of
 from mesh.testing.scripts import Answer, scripted
 from mesh.transport.memory import MemoryBroker, MemoryLog
@@ -173,6 +174,7 @@ class MemoryMesh:
         self._starts: dict[str, int] = {}
         self._unstarted: list[Agent] = []
         self._client = MemoryLog(self.broker)
+        self._orders = Ordering(self.broker, self._client, NAME)
         self._submitted = 0
         self._quiet = 0
         self._broken: list[Exception] = []
@@ -441,6 +443,16 @@ class MemoryMesh:
             if running.alive
             for runner in _runners(running)
         )
+
+    async def halt(self, target: str, *, because: str, person: str = "test") -> None:
+        """Stop `workflow/ID`, `agent/NAME` or `capability/NAME` at the next steps it covers."""
+        self._orders.order(target, because, person, halted=True)
+        await self.settle()
+
+    async def lift(self, target: str, *, because: str, person: str = "test") -> None:
+        """Lift a halt: what it stopped goes on from its journals."""
+        self._orders.order(target, because, person, halted=False)
+        await self.settle()
 
     # --- shared state ---------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The other values: registry, policy, presence, `M.open`, incidents, dead letters, metadata."""
+"""The other values: registry, policy, presence, `M.open`, halts, incidents, dead letters, metadata."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
 from mesh.core.effects import Incident
+from mesh.core.halts import HaltOrder
 from mesh.core.registry import Card, Presence
 from mesh.core.settings import MAX_EVENT_BYTES
 from mesh.core.tasks import Header, Supervision
@@ -71,7 +72,7 @@ class PolicyDocument(NamedTuple):
     because: str
 
 
-Entry = Card | PolicyDocument | Presence | OpenWorkflow | Incident | DeadLetter
+Entry = Card | PolicyDocument | Presence | OpenWorkflow | HaltOrder | Incident | DeadLetter
 
 
 _Entry = TypeVar("_Entry", bound=Entry)
@@ -105,6 +106,11 @@ def decode_presence(value: bytes | None) -> Presence:
 def decode_open(value: bytes | None) -> OpenWorkflow:
     """Return the entry of `M.open` that a value holds; raises `WireError` for another."""
     return _decode(value, OpenWorkflow)
+
+
+def decode_halt(value: bytes | None) -> HaltOrder:
+    """Return the order that a value of `M.control` holds; raises `WireError` for another."""
+    return _decode(value, HaltOrder)
 
 
 def decode_incident(value: bytes | None) -> Incident:
@@ -220,6 +226,14 @@ def codecs() -> Codecs:
     """Return the codecs of these kinds; nothing outside the wire and its tests needs them."""
     targets = {
         cls.__name__: Target(cls=cls, outer=(), nested=NESTED)
-        for cls in (Card, PolicyDocument, Presence, OpenWorkflow, Incident, DeadLetter)
+        for cls in (
+            Card,
+            PolicyDocument,
+            Presence,
+            OpenWorkflow,
+            HaltOrder,
+            Incident,
+            DeadLetter,
+        )
     }
     return Codecs("value", targets)

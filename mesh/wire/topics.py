@@ -47,6 +47,7 @@ class Kind(StrEnum):
     OPEN = "open"
     CHANGES = "changes"
     STATE = "state"
+    CONTROL = "control"
     INCIDENTS = "incidents"
     REPLIES = "replies"
     DEAD_LETTERS = "dead-letters"
@@ -144,6 +145,11 @@ def state(mesh: str) -> str:
     return _name(mesh, Kind.STATE)
 
 
+def control(mesh: str) -> str:
+    """Name the topic of the halts."""
+    return _name(mesh, Kind.CONTROL)
+
+
 def incidents(mesh: str) -> str:
     """Name the topic of the findings."""
     return _name(mesh, Kind.INCIDENTS)
@@ -224,6 +230,13 @@ _HEALED = Setting(
     "min.compaction.lag.ms",
     str(HOUR_MS),
     "a replaced processor may write an older entry last; its successor writes the later one again",
+)
+
+
+_HEALED_ORDER = Setting(
+    "min.compaction.lag.ms",
+    str(HOUR_MS),
+    "an order that comes too late may stand last; whoever sees it writes the one in force again",
 )
 
 
@@ -320,6 +333,13 @@ def table(partitions: Partitions, settings: Settings) -> tuple[Row, ...]:
             _compacted("a workflow has one entry, until its tombstone"),
         ),
         *_shared(partitions, kept),
+        Row(
+            Kind.CONTROL,
+            "target of the halt",
+            1,
+            True,
+            (*_compacted("a target has one order, its latest"), _HEALED_ORDER),
+        ),
         Row(
             Kind.INCIDENTS,
             "workflow or agent",

@@ -14,6 +14,7 @@ from mesh.core import facts as f
 from mesh.core import keys, registry, shared, values
 from mesh.core import messages as m
 from mesh.core.effects import Incident, Position
+from mesh.core.halts import HaltOrder
 from mesh.core.tasks import Header, Supervision
 from mesh.wire import entries, facts, messages, requests, state
 from mesh.wire.canonical import body_of
@@ -133,6 +134,15 @@ ENTRIES: tuple[entries.Entry, ...] = (
     entries.PolicyDocument("mesh", 2, "version = 2  # cautious", "eve", "the board said so"),
     PRESENCE,
     entries.OpenWorkflow(SOURCE, "3-0a", HEADER),
+    HaltOrder(
+        target="agent/sourcing-eu",
+        halted=True,
+        number=3,
+        person="eve",
+        detector="",
+        because="it orders twice",
+        incident="5f2a",
+    ),
     Incident(
         kind="loop",
         workflow="3-0a",
