@@ -33,7 +33,6 @@ from mesh.core.registry import Offering, Presence
 from mesh.core.tasks import TaskState
 from mesh.core.values import Holder, Mode, Offer
 
-
 IS_HALTED: Final = "its agent is halted"
 """Why a bidder is passed over that has had its turn with nobody."""
 

@@ -11,7 +11,7 @@ stand in another topic, and each instance sees them in its own time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -178,9 +178,3 @@ def has_ended(wait: Wait, halts: Halts) -> bool:
     Of a halted agent it may at once: others may have it.
     """
     return wait.note.startswith(f"{TargetKind.AGENT}/") or halts.in_force(wait.note) is None
-
-
-def names_halted(orders: Collection[HaltOrder], kind: TargetKind) -> dict[str, HaltOrder]:
-    """Return the orders that halt something of a kind, by its name."""
-    targets = ((target_of(order.target), order) for order in orders if order.halted)
-    return {own.name: order for own, order in targets if own is not None and own.kind is kind}

@@ -82,8 +82,8 @@ class Job:
 
     __slots__ = (
         "award", "calls", "done", "drained", "gone", "halt", "held", "lease_ms", "parked",
-        "promised", "renewed_ms", "restart", "state", "supervisor", "taken", "task", "unsettled", "waiting",
-        "why", "workflow",
+        "promised", "renewed_ms", "restart", "state", "supervisor", "taken", "task", "unsettled",
+        "waiting", "why", "workflow",
     )  # fmt: skip
 
     def __init__(self, workflow: str, task: str, award: int) -> None:

@@ -19,7 +19,7 @@ from mesh.core.halts import HaltOrder
 from mesh.core.ids import child_id
 from mesh.core.jobs import Job, Jobs, Under
 from mesh.core.negotiation import refuse_call
-from mesh.core.recall import CALLS_OUT, REPEATABLE, find, key_of, place_of, signature
+from mesh.core.recall import CALLS_OUT, REPEATABLE, Entry, find, key_of, place_of, signature
 from mesh.core.settings import MAX_STEPS
 from mesh.core.tasks import StepState, TaskState
 from mesh.core.values import (
@@ -47,12 +47,7 @@ class Journal(Jobs):
             return
         task = self._task(job)
         if isinstance(call, c.Withdraw):
-            if any(own.step == call.step for own in job.held):
-                job.held.append(call)
-            awaited = job.calls.get(call.step)
-            if isinstance(awaited, c.Delegate):
-                child = child_id(job.task, awaited.step, awaited.input.hash)
-                self.supervisor.cancel(child, "its result is no longer awaited", "")
+            self._withdraw(job, call)
             return
         if call.step in job.calls:
             raise IllegalMove(f"step {call.step} of {task_id} was called twice")
@@ -60,10 +55,15 @@ class Journal(Jobs):
         if isinstance(entry, JournalMismatch):
             self._mismatch(job, task, entry)
             return
-        place, step = call.step, entry.step
+        step = entry.step
         if (step is None or step.result is None) and self._halt_over(job) is not None:
             self._hold(job, call)
-            return
+        else:
+            self._answer(job, task, call, entry)
+
+    def _answer(self, job: Job, task: TaskState, call: c.StepCall, entry: Entry) -> None:
+        """Answer a call from its entry, or make it."""
+        place, step = call.step, entry.step
         if entry.name != place:
             call = replace(call, step=entry.name)
         job.taken.add(entry.name)
@@ -76,6 +76,15 @@ class Journal(Jobs):
             self._resolve(job, place, step.result)
         else:
             self._again(job, task, step, call)
+
+    def _withdraw(self, job: Job, call: c.Withdraw) -> None:
+        """Cancel what a delegation asked for; one that is held back is asked for first."""
+        if any(own.step == call.step for own in job.held):
+            job.held.append(call)
+        awaited = job.calls.get(call.step)
+        if isinstance(awaited, c.Delegate):
+            child = child_id(job.task, awaited.step, awaited.input.hash)
+            self.supervisor.cancel(child, "its result is no longer awaited", "")
 
     def _halt_over(self, job: Job) -> HaltOrder | None:
         """Return the halt that covers a job, None if none does."""

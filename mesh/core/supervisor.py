@@ -372,13 +372,13 @@ class Supervisor(Hearing):
         if not watch.known:
             self._read(watch)
             return
-        if cause in ATTEMPT_CAUSES:
-            made = attempts_made(task)
-            if made >= task.opened.max_attempts or task.purse.free.attempts < 1:
-                what = WHY_TRIED[cause] if cause is Cause.DIED else task.reason
-                watch.failing = f"attempt {made} of {task.opened.max_attempts}: {what}"
-                self._look_to_end(watch, task)
-                return
+        made = attempts_made(task)
+        spent = made >= task.opened.max_attempts or task.purse.free.attempts < 1
+        if cause in ATTEMPT_CAUSES and spent:
+            what = WHY_TRIED[cause] if cause is Cause.DIED else task.reason
+            watch.failing = f"attempt {made} of {task.opened.max_attempts}: {what}"
+            self._look_to_end(watch, task)
+            return
         if self._is_halted(watch, task):
             return
         if cause in ATTEMPT_CAUSES:

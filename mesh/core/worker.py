@@ -162,8 +162,9 @@ class Worker(Journal):
             self._let_go(before)  # its slot is this one's
         self._remember((job.task, job.award), None)
         self._start(task, job)
-        for child in self.desk.ledger(job.workflow).children(task):
+        for child in list(self.desk.ledger(job.workflow).children(task)):
             self.supervisor.adopt(child)
+            self.supervisor.look(child.opened.task)  # it may have waited for this very award
         self._sweep_later(job.lease_ms)
 
     def waiting(self, waiting: c.Waiting) -> None:

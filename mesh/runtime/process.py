@@ -2,8 +2,8 @@
 
 Start, in this order: connect; read the registry to its end, and refuse to start beside another
 owner's agent of the same name; publish the cards; read presence, the halts, and what the agents
-declare of shared state, to its end; for each agent take an inbox partition that nobody live announces, read it
-from its end, and join the group.
+declare of shared state, to its end; for each agent take an inbox partition that nobody live
+announces, read it from its end, and join the group.
 
 Drain: leave the group, suspend what waits, let the rest finish within the limit, say goodbye.
 """

@@ -45,7 +45,7 @@ class Checks:
             c.Perform: self._performs,
             c.Resolve: self._resolves,
             e.Send: self._sends,
-            e.Append: lambda node, effect: sim.control.appends(node, effect),
+            e.Append: sim.control.appends,
         }
 
     def violation(self, invariant: str, where: str, text: str) -> None:

@@ -90,8 +90,8 @@ class Simulation:
         self.partitions = [AuditPartition(p) for p in range(self.plan.audit_partitions)]
         self.topics = Topics(self.sources)
         self.target = Target()
-        self.checks = Checks(self)
         self.control = Control(self)
+        self.checks = Checks(self)
         self.group = Group(self.loop, self.random, self.sources, self._assign, self._revoke)
         self.presences: dict[str, tuple[Presence, int]] = {}
         self.read_delay_ms = 0

@@ -1,4 +1,4 @@
-"""The other values: registry, policy, presence, `M.open`, halts, incidents, dead letters, metadata."""
+"""The other values: cards, policy, presence, `M.open`, halts, incidents, dead letters, metadata."""
 
 from __future__ import annotations
 

@@ -79,8 +79,7 @@ async def test_a_halted_workflow_stops_with_all_below_it_and_goes_on_when_it_is_
         assert {own.award.attempt for own in again} == {1}
         assert mesh.violations() == []
         found = [
-            decode_incident(own.value)
-            for own in mesh.broker.records(topics.incidents("test"))
+            decode_incident(own.value) for own in mesh.broker.records(topics.incidents("test"))
         ]
         assert [(own.kind, own.text) for own in found] == [
             ("halt", f"{target} is halted by eve: it costs too much"),
@@ -123,7 +122,9 @@ async def test_of_a_halted_agent_others_take_over() -> None:
         assert mesh.violations() == []
 
 
-async def test_who_starts_under_a_halt_knows_it_and_an_order_that_comes_too_late_is_healed() -> None:
+async def test_who_starts_under_a_halt_knows_it_and_an_order_that_comes_too_late_is_healed() -> (
+    None
+):
     calls: list[str] = []
     boss, hand = boss_and_hand(calls)
     async with MemoryMesh(boss, hand, settings=Settings(supervision_lease_ms=2_000)) as mesh:
