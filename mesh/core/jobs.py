@@ -47,6 +47,9 @@ class Supervises(Protocol):
     def open_child(self, job: Job, parent: TaskState, call: c.Delegate, grant: Amount) -> None:
         """Have a task opened and awarded; `Worker.child_opened` is told of the first report."""
 
+    def supervises(self, task_id: str) -> bool:
+        """Tell whether a task is watched here."""
+
     def look(self, task_id: str) -> None:
         """Do what is to be done next about a task."""
 

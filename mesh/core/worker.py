@@ -163,8 +163,10 @@ class Worker(Journal):
         self._remember((job.task, job.award), None)
         self._start(task, job)
         for child in list(self.desk.ledger(job.workflow).children(task)):
-            self.supervisor.adopt(child)
-            self.supervisor.look(child.opened.task)  # it may have waited for this very award
+            if self.supervisor.supervises(child.opened.task):
+                self.supervisor.look(child.opened.task)  # it may have waited for this very award
+            else:
+                self.supervisor.adopt(child)
         self._sweep_later(job.lease_ms)
 
     def waiting(self, waiting: c.Waiting) -> None:

@@ -291,6 +291,12 @@ def _shared(partitions: Partitions, kept: int) -> tuple[Row, ...]:
     )
 
 
+def _orders() -> Row:
+    """Return the row of the halts; their order is that of one partition."""
+    settings = (*_compacted("a target has one order, its latest"), _HEALED_ORDER)
+    return Row(Kind.CONTROL, "target of the halt", 1, True, settings)
+
+
 def table(partitions: Partitions, settings: Settings) -> tuple[Row, ...]:
     """Return the table of all kinds of topics."""
     kept = settings.retention_ms
@@ -333,13 +339,7 @@ def table(partitions: Partitions, settings: Settings) -> tuple[Row, ...]:
             _compacted("a workflow has one entry, until its tombstone"),
         ),
         *_shared(partitions, kept),
-        Row(
-            Kind.CONTROL,
-            "target of the halt",
-            1,
-            True,
-            (*_compacted("a target has one order, its latest"), _HEALED_ORDER),
-        ),
+        _orders(),
         Row(
             Kind.INCIDENTS,
             "workflow or agent",

@@ -10,6 +10,7 @@ from mesh.core import messages as m
 from mesh.core.values import Acceptance, Amount, Effect, Mode
 from tests.scenarios.stage import Stage
 from tests.unit.core.fleet import PART, ROOTS, Peer, bids, decide, delegate, offered, sleep, use
+from tests.unit.core.orders import halt, lift
 
 LEAF: Final = "demo.leaf"
 SHORT_MS: Final = 2_000
@@ -162,6 +163,31 @@ def suspended_and_resumed(stage: Stage) -> None:
     boss.finish(task)
 
 
+def halted_and_lifted(stage: Stage) -> None:
+    """A person stops a workflow: a call under way ends, nothing begins, and all goes on later."""
+    ann = stage.join("ann", PART)
+    boss, task = boss_on(stage)
+    part = boss.delegate(task)
+    ann.call(part, use("0"))
+    stage.wait(1_000)
+    for peer in stage.peers:
+        stage.direct(peer, "sees that the workflow is halted")
+    halt(stage, f"workflow/{task}")
+    ann.done(part, "0", spent=Amount(micro_usd=7))
+    ann.call(part, use("1"))
+    stage.wait(5_000)
+    for peer in stage.peers:
+        stage.direct(peer, "sees that it is lifted")
+    lift(stage, f"workflow/{task}")
+    stage.wait(500)
+    boss.call(task, delegate())
+    ann.call(part, use("0"))
+    ann.call(part, use("1"))
+    ann.done(part, "1", spent=Amount(micro_usd=7))
+    ann.finish(part)
+    boss.finish(task)
+
+
 # --- what does not end well ---------------------------------------------------------------------
 
 
@@ -208,6 +234,7 @@ PLAYS: Final[tuple[Callable[[Stage], None], ...]] = (
     a_zombie_wakes_up,
     a_result_is_refused,
     suspended_and_resumed,
+    halted_and_lifted,
     cancelled_with_children,
     a_budget_is_exceeded,
     expired_without_a_bidder,

@@ -20,7 +20,6 @@ from mesh.core import inputs as i
 from mesh.core import messages as m
 from mesh.core.book import End
 from mesh.core.budget import ZERO
-from mesh.core.halts import HaltOrder
 from mesh.core.ids import audit_partition_of
 from mesh.core.node import Node
 from mesh.core.policy import Policy
@@ -170,7 +169,6 @@ class Fleet:
         self.peers: list[Peer] = []
         self.held: list[Parcel] = []
         self.offsets: Counter[TaskPartition] = Counter()
-        self._orders: Counter[str] = Counter()
         self._wire: deque[Parcel] = deque()
         self._troubles: list[Trouble] = []
         self._running = False
@@ -196,26 +194,6 @@ class Fleet:
         for one in self.peers:
             if one.up:
                 one.hear_of(peer)
-
-    def halt(self, target: str, *seen_by: Peer, halted: bool = True) -> HaltOrder:
-        """Halt something, as far as these peers, or all, have seen it."""
-        self._orders[target] += 1
-        order = HaltOrder(
-            target=target,
-            halted=halted,
-            number=self._orders[target],
-            person="eve",
-            detector="",
-            because="enough" if halted else "go on",
-            incident="",
-        )
-        for peer in seen_by or self.peers:
-            peer.see(order)
-        return order
-
-    def lift(self, target: str, *seen_by: Peer) -> HaltOrder:
-        """Lift a halt, as far as these peers, or all, have seen it."""
-        return self.halt(target, *seen_by, halted=False)
 
     # --- trouble --------------------------------------------------------------------------------
 
@@ -421,10 +399,6 @@ class Peer:
         if peer.up:
             seen = i.PresenceSeen(peer.me.instance, peer.presence, self.fleet.now_ms)
             self.give(seen)
-
-    def see(self, order: HaltOrder) -> None:
-        """Be told of an order."""
-        self.give(i.Halted(order))
 
     def goodbye(self, peer: Peer) -> None:
         """Hear that a peer has left."""

@@ -37,6 +37,7 @@ from tests.unit.core.fleet import (
     spend,
     use,
 )
+from tests.unit.core.orders import halt, lift, see
 
 LEAF = "demo.leaf"
 ORDER = HaltOrder(
@@ -149,14 +150,14 @@ def test_a_wait_is_over_when_its_target_is_lifted_or_others_may_have_the_task() 
 def test_a_new_call_under_a_halt_begins_nothing_and_suspends(call: c.StepCall) -> None:
     fleet, (boss,) = boss_and()
     task = boss.submit()
-    fleet.halt(f"workflow/{task}")
+    halt(fleet, f"workflow/{task}")
     assert fleet.story()[-1] == "TaskOpened boss-1"
     boss.call(task, call)
     assert fleet.story()[-1] == "WorkSuspended boss-1"
     assert [halted_by(wait) for wait in fleet.task(task).waiting_for] == [f"workflow/{task}"]
     fleet.wait(60_000)
     assert fleet.story()[-1] == "WorkSuspended boss-1"
-    fleet.lift(f"workflow/{task}")
+    lift(fleet, f"workflow/{task}")
     assert fleet.facts(f.TaskAwarded)[-1].award.cause is Cause.RESUMED
     assert fleet.facts(f.TaskAwarded)[-1].award.attempt == 1
     boss.finish(task)
@@ -166,7 +167,7 @@ def test_a_new_call_under_a_halt_begins_nothing_and_suspends(call: c.StepCall) -
 def test_a_handler_that_takes_no_further_step_may_finish() -> None:
     fleet, (boss,) = boss_and()
     task = boss.submit()
-    fleet.halt("capability/demo.*")
+    halt(fleet, "capability/demo.*")
     boss.finish(task)
     assert fleet.end(task).status is Status.COMPLETED
 
@@ -176,7 +177,7 @@ def test_what_was_begun_ends_and_is_recorded_before_the_halt_is_obeyed() -> None
     task = boss.submit()
     boss.call(task, use("0"))
     boss.call(task, sleep("1.0", 60_000))
-    fleet.halt(f"workflow/{task}")
+    halt(fleet, f"workflow/{task}")
     boss.call(task, decide("2.0"))
     assert boss.heard(c.Stop) == []
     boss.done(task, "0")
@@ -189,7 +190,7 @@ def test_a_result_of_the_last_call_goes_to_a_handler_that_may_be_at_its_end() ->
     fleet, (boss,) = boss_and()
     task = boss.submit()
     boss.call(task, use("0"))
-    fleet.halt(f"workflow/{task}")
+    halt(fleet, f"workflow/{task}")
     boss.done(task, "0")
     assert list(boss.results(task)) == ["0"]
     boss.finish(task)
@@ -201,12 +202,12 @@ def test_what_only_waits_is_suspended_at_once_and_what_is_below_it_too() -> None
     task = boss.submit()
     part = boss.delegate(task)
     ann.call(part, sleep("0", 60_000))
-    fleet.halt(f"workflow/{task}")
+    halt(fleet, f"workflow/{task}")
     assert fleet.task(task).phase is Phase.SUSPENDED
     assert fleet.task(part).phase is Phase.SUSPENDED
     fleet.wait(60_000)
     assert fleet.void() == []
-    fleet.lift(f"workflow/{task}")
+    lift(fleet, f"workflow/{task}")
     fleet.wait(500)  # ann may have declined what came before she heard of the lift
     assert fleet.task(part).phase is Phase.WORKING
     boss.call(task, delegate())
@@ -222,7 +223,7 @@ def test_a_halt_that_comes_with_a_fact_on_its_way_waits_for_its_report() -> None
     task = boss.submit()
     fleet.hold(f.TaskOpened)
     boss.call(task, delegate())
-    fleet.halt(f"workflow/{task}")
+    halt(fleet, f"workflow/{task}")
     assert boss.heard(c.Stop) == []
     fleet.let_go()
     assert fleet.task(task).phase is Phase.SUSPENDED
@@ -232,12 +233,12 @@ def test_calls_held_back_are_made_when_it_is_lifted_before_the_job_could_stop() 
     fleet, (boss,) = boss_and()
     task = boss.submit()
     boss.call(task, use("0"))
-    fleet.halt(f"workflow/{task}")
-    fleet.halt("capability/demo.root")
+    halt(fleet, f"workflow/{task}")
+    halt(fleet, "capability/demo.root")
     boss.call(task, decide("1.0"))
-    fleet.lift("capability/demo.root")
+    lift(fleet, "capability/demo.root")
     assert fleet.facts(f.DecisionRecorded) == []
-    fleet.lift(f"workflow/{task}")
+    lift(fleet, f"workflow/{task}")
     assert [fact.step for fact in fleet.facts(f.DecisionRecorded)] == ["1.0"]
     boss.done(task, "0")
     boss.finish(task)
@@ -248,12 +249,12 @@ def test_a_delegation_that_was_held_back_and_is_not_awaited_any_more_is_cancelle
     fleet, (boss, ann) = boss_and("ann")
     task = boss.submit()
     boss.call(task, use("0"))
-    fleet.halt(f"workflow/{task}")
+    halt(fleet, f"workflow/{task}")
     boss.call(task, delegate("1.0"))
     boss.call(task, c.Withdraw(step="1.0"))
     boss.call(task, c.Withdraw(step="9"))
     assert len(fleet.facts(f.TaskOpened)) == 1
-    fleet.lift(f"workflow/{task}")
+    lift(fleet, f"workflow/{task}")
     part = fleet.facts(f.TaskOpened)[-1].task
     assert [fact.task for fact in fleet.facts(f.CancelRequested)] == [part]
     fleet.wait(100)
@@ -273,7 +274,7 @@ def test_what_a_probe_does_not_find_is_not_done_under_a_halt(found: bool) -> Non
     fleet.wait(15_000)
     bob.call(part, call)
     assert [probe.step for probe in bob.heard(c.Probe)] == ["0"]
-    fleet.halt("capability/demo.part")
+    halt(fleet, "capability/demo.part")
     begun = len(fleet.facts(f.StepBegun))
     body = fleet.task(part).opened.input if found else None
     bob.give(c.Probed(part, bob.works[part].award, "0", body))
@@ -282,7 +283,7 @@ def test_what_a_probe_does_not_find_is_not_done_under_a_halt(found: bool) -> Non
         bob.finish(part)
     else:
         assert fleet.task(part).phase is Phase.SUSPENDED
-        fleet.lift("capability/demo.part")
+        lift(fleet, "capability/demo.part")
         fleet.wait(1_000)
         bob.call(part, call)
         bob.give(c.Probed(part, bob.works[part].award, "0", None))
@@ -302,7 +303,7 @@ def test_a_replay_is_answered_from_the_journal_and_stops_where_it_ends() -> None
     bob = fleet.join("bob", PART)
     ann.die()
     fleet.wait(15_000)
-    fleet.halt("capability/demo.part", bob)
+    halt(fleet, "capability/demo.part", bob)
     bob.call(part, use("0"))
     assert list(bob.results(part)) == ["0"]
     bob.call(part, use("1"))
@@ -315,7 +316,7 @@ def test_a_cancellation_works_under_a_halt() -> None:
     task = boss.submit()
     part = boss.delegate(task)
     ann.call(part, sleep("0", 60_000))
-    fleet.halt(f"workflow/{task}")
+    halt(fleet, f"workflow/{task}")
     enough = m.Cancel(workflow=task, task=task, award=-1, because="not needed", person="eve")
     boss.send(boss, enough)
     fleet.wait(5_000)
@@ -326,10 +327,10 @@ def test_a_cancellation_overtakes_a_job_that_is_being_halted() -> None:
     fleet, (boss,) = boss_and()
     boss.obedient = False
     task = boss.submit()
-    fleet.halt(f"workflow/{task}")
+    halt(fleet, f"workflow/{task}")
     boss.call(task, use("0"))
     boss.send(boss, m.Cancel(workflow=task, task=task, award=-1, because="no", person="eve"))
-    fleet.lift(f"workflow/{task}")
+    lift(fleet, f"workflow/{task}")
     boss.stopped(task)
     fleet.wait(1_000)
     assert fleet.end(task).status is Status.CANCELLED
@@ -339,7 +340,7 @@ def test_a_cancellation_overtakes_a_job_that_is_being_halted() -> None:
 def test_a_worker_that_saw_the_halt_declines_what_its_supervisor_gives() -> None:
     fleet, (boss, ann) = boss_and("ann")
     task = boss.submit()
-    fleet.halt("agent/ann", ann)
+    halt(fleet, "agent/ann", ann)
     part = boss.delegate(task)
     declined = fleet.facts(f.AwardDeclined)
     assert {fact.reason for fact in declined} == {"agent/ann is halted by eve: enough"}
@@ -352,7 +353,7 @@ def test_a_worker_that_saw_the_halt_declines_what_its_supervisor_gives() -> None
 def test_a_worker_that_saw_the_halt_makes_no_bid() -> None:
     fleet, (boss, ann, bob) = boss_and("ann", "bob")
     task = boss.submit()
-    fleet.halt("agent/ann", ann)
+    halt(fleet, "agent/ann", ann)
     part = boss.delegate(task, mode=Mode.AUCTION)
     fleet.wait(1_000)
     assert [own.reason for own in ann.sent(m.Decline)] == ["agent/ann is halted by eve: enough"]
@@ -364,12 +365,12 @@ def test_a_worker_that_saw_the_halt_makes_no_bid() -> None:
 
 def test_a_new_task_of_what_is_halted_waits_and_is_awarded_when_it_is_lifted() -> None:
     fleet, (boss,) = boss_and()
-    fleet.halt("capability/demo.root")
+    halt(fleet, "capability/demo.root")
     task, other = boss.submit(), boss.submit()
     fleet.wait(60_000)
     assert fleet.facts(f.TaskAwarded) == []
     assert boss.works == {}
-    fleet.lift("capability/demo.root")
+    lift(fleet, "capability/demo.root")
     assert set(boss.works) == {task, other}
     assert [fact.award.cause for fact in fleet.facts(f.TaskAwarded)] == [Cause.FIRST] * 2
 
@@ -377,11 +378,11 @@ def test_a_new_task_of_what_is_halted_waits_and_is_awarded_when_it_is_lifted() -
 def test_no_bids_are_called_for_under_a_halt_and_none_are_spent() -> None:
     fleet, (boss, ann) = boss_and("ann")
     task = boss.submit()
-    fleet.halt("capability/demo.part", boss)
+    halt(fleet, "capability/demo.part", boss)
     part = boss.delegate(task, mode=Mode.AUCTION)
     fleet.wait(10_000)
     assert fleet.facts(f.BidsCalled) == []
-    fleet.lift("capability/demo.part", boss)
+    lift(fleet, "capability/demo.part", boss)
     fleet.wait(1_000)
     assert [fact.round for fact in fleet.facts(f.BidsCalled)] == [0]
     assert part in ann.works
@@ -392,7 +393,7 @@ def test_an_auction_under_way_gives_no_award_under_a_halt() -> None:
     task = boss.submit()
     fleet.hold(m.Bid)
     part = boss.delegate(task, mode=Mode.AUCTION, timeout_ms=5_000)
-    fleet.halt("capability/demo.part")
+    halt(fleet, "capability/demo.part")
     fleet.let_go()
     fleet.wait(1_000)
     assert fleet.task(part).phase is Phase.OPEN
@@ -410,7 +411,7 @@ def test_a_bidder_that_was_halted_since_does_not_win() -> None:
     task = boss.submit()
     fleet.hold(m.Bid)
     part = boss.delegate(task, mode=Mode.AUCTION)
-    fleet.halt("agent/ann", boss)
+    halt(fleet, "agent/ann", boss)
     fleet.let_go()
     fleet.wait(3_000)
     assert part in bob.works
@@ -426,7 +427,7 @@ def test_of_the_next_ranked_those_who_are_halted_are_passed_over() -> None:
     part = boss.delegate(task, mode=Mode.AUCTION)
     ann, bob, carl = peers
     assert part in ann.works
-    fleet.halt("agent/bob", boss)
+    halt(fleet, "agent/bob", boss)
     ann.finish(part, "it failed")
     fleet.wait(5_000)
     assert part in carl.works
@@ -441,12 +442,12 @@ def test_who_died_under_a_halt_is_replaced_when_it_is_lifted() -> None:
     fleet, (boss, ann) = boss_and("ann")
     task = boss.submit()
     part = boss.delegate(task)
-    fleet.halt("capability/demo.part")
+    halt(fleet, "capability/demo.part")
     ann.die()
     bob = fleet.join("bob", PART)
     fleet.wait(60_000)
     assert bob.works == {}
-    fleet.lift("capability/demo.part")
+    lift(fleet, "capability/demo.part")
     fleet.wait(1_000)
     assert part in bob.works
     assert fleet.facts(f.TaskAwarded)[-1].award.cause is Cause.DIED
@@ -458,7 +459,7 @@ def test_no_attempt_is_left_is_said_under_a_halt_too() -> None:
     fleet.announce(ann)
     task = boss.submit()
     part = boss.delegate(task)
-    fleet.halt("capability/demo.part")
+    halt(fleet, "capability/demo.part")
     ann.finish(part, "it failed")
     fleet.wait(100)
     assert boss.results(task)["0"].status is Status.FAILED
@@ -471,7 +472,7 @@ def test_a_halted_task_keeps_nobody_behind_it_waiting() -> None:
     second = boss.delegate(task, "1", capability=PART)
     other = boss.submit()
     third = boss.delegate(other, "0", capability=PART)
-    fleet.halt(f"workflow/{task}", boss)
+    halt(fleet, f"workflow/{task}", boss)
     ann = fleet.join("ann", PART)
     assert set(ann.works) == {third}
     assert {first, second} & set(ann.works) == set()
@@ -483,10 +484,10 @@ def test_a_sleeper_whose_time_comes_under_a_halt_goes_on_when_it_is_lifted() -> 
     boss.call(task, sleep("0", 60_000))
     boss.waiting(task, "0", since_ms=fleet.now_ms)
     fleet.wait(10_000)
-    fleet.halt(f"workflow/{task}")
+    halt(fleet, f"workflow/{task}")
     fleet.wait(100_000)
     assert fleet.task(task).phase is Phase.SUSPENDED
-    fleet.lift(f"workflow/{task}")
+    lift(fleet, f"workflow/{task}")
     assert fleet.task(task).phase is Phase.WORKING
 
 
@@ -494,7 +495,7 @@ def test_of_a_halted_agent_the_supervisor_gives_the_task_to_another() -> None:
     fleet, (boss, ann) = boss_and("ann")
     task = boss.submit()
     part = boss.delegate(task)
-    fleet.halt("agent/ann")
+    halt(fleet, "agent/ann")
     ann.call(part, use("0"))
     fleet.wait(5_000)
     assert fleet.story(part)[-1] == "WorkSuspended ann-1"
@@ -510,14 +511,14 @@ def test_who_recovers_a_halted_task_waits_for_the_lift_and_goes_on_if_it_was_lif
         fleet, (boss, ann) = boss_and("ann")
         task = boss.submit()
         part = boss.delegate(task)
-        order = fleet.halt(f"workflow/{task}")
+        order = halt(fleet, f"workflow/{task}")
         ann.call(part, use("0"))
         heir = fleet.join("boss", ROOTS.capability)
         boss.die()
         fleet.wait(10_000)
         if lifted:
-            order = fleet.lift(f"workflow/{task}")
-        heir.see(order)
+            order = lift(fleet, f"workflow/{task}")
+        see(heir, order)
         heir.owns()
         fleet.wait(10_000)
         assert (task in heir.works) is lifted
@@ -527,22 +528,21 @@ def test_who_recovers_a_halted_task_waits_for_the_lift_and_goes_on_if_it_was_lif
 def test_an_order_that_is_known_changes_nothing() -> None:
     fleet, (boss,) = boss_and()
     task = boss.submit()
-    order = fleet.halt(f"workflow/{task}")
-    fleet.lift(f"workflow/{task}")
-    boss.see(order)
+    order = halt(fleet, f"workflow/{task}")
+    lift(fleet, f"workflow/{task}")
+    see(boss, order)
     boss.call(task, decide())
     assert len(fleet.facts(f.DecisionRecorded)) == 1
 
 
-def test_nothing_of_a_halted_workflow_moves_at_all(  # the whole, once more, by its kinds
-) -> None:
+def test_nothing_of_a_halted_workflow_moves_at_all() -> None:
     fleet, (boss, ann) = boss_and("ann")
     carl = fleet.join("carl", LEAF)
     task = boss.submit()
     part = boss.delegate(task)
     leaf = ann.delegate(part, "0", capability=LEAF)
     carl.call(leaf, use("0"))
-    fleet.halt(f"workflow/{task}")
+    halt(fleet, f"workflow/{task}")
     before = [len(fleet.facts(kind)) for kind in AT_A_STEP]
     carl.done(leaf, "0")
     carl.call(leaf, use("1"))
@@ -555,7 +555,7 @@ def test_nothing_of_a_halted_workflow_moves_at_all(  # the whole, once more, by 
 
 
 def _ends(fleet: Fleet, boss: Peer, ann: Peer, carl: Peer, task: str) -> None:
-    fleet.lift(f"workflow/{task}")
+    lift(fleet, f"workflow/{task}")
     fleet.wait(1_000)
     boss.call(task, delegate())
     (part,) = ann.works
