@@ -32,6 +32,7 @@ COMMANDS = (
     "watch",
     "incidents",
     "cancel",
+    "halt",
     "state",
     "policy",
     "audit",

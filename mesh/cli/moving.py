@@ -96,6 +96,10 @@ class Moving:
         for note in notes:
             text = f"{capability} is parked, a person must look: {words.clip(note)}"
             yield self._line(record, fact.workflow, text, "red")
+        for halted in [wait.note for wait in fact.waiting_for if wait.kind == "halt"]:
+            yield self._line(
+                record, fact.workflow, f"{capability} stops: {halted} is halted", "red"
+            )
 
     def _failed(
         self, record: f.Record, workflow: _Workflow, fact: f.WorkFinished

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -36,9 +36,13 @@ def sign(status: str) -> Text:
     return Text(SIGNS.get(status, OPEN), STYLES.get(status, ""))
 
 
-def picture(story: Story, *, wide: bool = False) -> RenderableType:
-    """Return the tree of a workflow: who did what, for how long, at what price, and why."""
-    return Group(*_head(story), _Tree(story, wide=wide).of(story.root), *_foot(story))
+def picture(story: Story, *, wide: bool = False, halted: Sequence[str] = ()) -> RenderableType:
+    """Return the tree of a workflow: who did what, for how long, at what price, and why.
+
+    `halted` says, a line each, which halts cover tasks of it now.
+    """
+    halts = [Text(f"  {line}", "red") for line in halted]
+    return Group(*_head(story), *halts, _Tree(story, wide=wide).of(story.root), *_foot(story))
 
 
 def _head(story: Story) -> Iterator[RenderableType]:

@@ -17,7 +17,7 @@ from mesh.core import facts as f
 from mesh.core import negotiation
 from mesh.core.negotiation import PERMILLE, WEIGHTS, Means
 from mesh.core.tasks import Phase
-from mesh.core.values import Amount, Mode, Offer, Outcome, Terms
+from mesh.core.values import Amount, Mode, Offer, Outcome, Terms, Wait
 
 RULES = {
     Mode.DIRECT: (
@@ -105,7 +105,7 @@ def explain(chronicle: Chronicle, task: str, partition: int) -> Explanation | No
     asking = _Asking(state.opened, calls, partition)
     reasons = [reason for entry in own for reason in asking.about(entry)]
     if state.phase is Phase.SUSPENDED:
-        reasons += asking.parked(own[-1], [w.note for w in state.waiting_for if w.note])
+        reasons += asking.parked(own[-1], state.waiting_for)
     return Explanation(
         task=task,
         capability=state.opened.capability,
@@ -146,11 +146,15 @@ class _Asking:
             rule = ENDS.get(type(fact), ATTEMPTS)
             yield self._reason(entry, "end", words.sentence(fact), rule)
 
-    def parked(self, entry: Entry, notes: list[str]) -> Iterator[Reason]:
-        """Yield what a person must look at."""
-        for note in notes:
-            rule = "parked: it must not happen twice, or the code no longer fits the journal"
-            yield self._reason(entry, "parked", note, rule)
+    def parked(self, entry: Entry, waits: tuple[Wait, ...]) -> Iterator[Reason]:
+        """Yield what a person must look at, and what was halted."""
+        for wait in waits:
+            if wait.kind == "halt":
+                rule = "a halt suspends at the next step, and awards nothing before it is lifted"
+                yield self._reason(entry, "halted", f"{wait.note} was halted", rule)
+            elif wait.note:
+                rule = "parked: it must not happen twice, or the code no longer fits the journal"
+                yield self._reason(entry, "parked", wait.note, rule)
 
     def _failed(self, entry: Entry, fact: f.WorkFinished) -> Iterator[Reason]:
         where = f" at {fact.field}" if fact.field else ""

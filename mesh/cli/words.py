@@ -195,6 +195,8 @@ def _suspended(fact: f.WorkSuspended) -> str:
 
 
 def _wait(kind: str, note: str) -> str:
+    if kind == "halt":
+        return f"the lifting of {note}"
     what = {"sleep": "its time", "task": "a delegated task", "person": "a person"}[kind]
     return f"{what} ({note})" if note else what
 

@@ -14,6 +14,7 @@ from mesh.cli.options import Session, command
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from mesh.cli.halting import Orders, Standing
     from mesh.core.registry import Card, Directory, Presence
 
 EXAMPLES = """
@@ -38,11 +39,13 @@ def agents(
 
 
 async def _agents(session: Session, name: str) -> None:
+    from mesh.cli.halting import Desk
     from mesh.cli.reading import connected, read_directory
 
     config, out = session.config(), session.out
     async with connected(config, out) as log, out.waiting("reading the registry"):
         directory = await read_directory(log, config, out)
+        orders = await Desk(log, config, out).read()
     now_ms = int(time.time() * 1_000)
     directory.expire(now_ms)
     if name:
@@ -51,7 +54,8 @@ async def _agents(session: Session, name: str) -> None:
             near = get_close_matches(name, directory.agents, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "`mesh agents` lists them"
             raise not_found(f"there is no agent {name} in {config.mesh}; {hint}")
-        out.data(_shape(directory, card), lambda: _one(directory, card, now_ms))
+        halt = _halt(orders, name)
+        out.data(_shape(directory, card, halt), lambda: _one(directory, card, now_ms, halt))
         return
     cards = [card for own in directory.agents if (card := directory.card(own)) is not None]
     if not cards:
@@ -59,8 +63,8 @@ async def _agents(session: Session, name: str) -> None:
             f"no agent has registered in {config.mesh} yet; `mesh run` or `mesh dev` starts one"
         )
     out.data(
-        [_shape(directory, card) for card in cards],
-        lambda: _table(directory, cards, now_ms, wide=out.is_wide),
+        [_shape(directory, card, _halt(orders, card.agent)) for card in cards],
+        lambda: _table(directory, cards, now_ms, orders, wide=out.is_wide),
     )
 
 
@@ -68,14 +72,21 @@ def _instances(directory: Directory, agent: str) -> list[tuple[Presence, int]]:
     return [(own, seen) for own, seen in directory.present() if own.agent == agent]
 
 
-def _shape(directory: Directory, card: Card) -> dict[str, object]:
-    from mesh.cli import shapes
+def _halt(orders: Orders, agent: str) -> Standing | None:
+    return orders.standing(f"agent/{agent}")
 
+
+def _shape(directory: Directory, card: Card, halt: Standing | None) -> dict[str, object]:
+    from mesh.cli import halting, shapes
+
+    halted = None if halt is None else halting.shape(halt)
     instances = [shapes.presence(*own) for own in _instances(directory, card.agent)]
-    return shapes.card(card) | {"instances": instances}
+    return shapes.card(card) | {"halt": halted, "instances": instances}
 
 
-def _table(directory: Directory, cards: list[Card], now_ms: int, *, wide: bool) -> RenderableType:
+def _table(
+    directory: Directory, cards: list[Card], now_ms: int, orders: Orders, *, wide: bool
+) -> RenderableType:
     from mesh.cli.output import table
 
     columns = ["agent", "owner", "version", "state", "capabilities", "alive", "load", "last seen"]
@@ -88,7 +99,7 @@ def _table(directory: Directory, cards: list[Card], now_ms: int, *, wide: bool) 
             card.agent,
             card.owner,
             card.version,
-            card.state.value,
+            card.state.value if _halt(orders, card.agent) is None else "HALTED",
             ", ".join(own.name for own in card.capabilities),
             len(there),
             _load([own for own, _ in there]),
@@ -108,7 +119,7 @@ def _seen(times: list[int], now_ms: int) -> str:
     return f"{words.duration(max(0, now_ms - max(times)))} ago" if times else "never"
 
 
-def _one(directory: Directory, card: Card, now_ms: int) -> RenderableType:
+def _one(directory: Directory, card: Card, now_ms: int, halt: Standing | None) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
@@ -117,6 +128,7 @@ def _one(directory: Directory, card: Card, now_ms: int) -> RenderableType:
 
     head = Text.assemble((card.agent, "bold"), f" {card.version}  {card.state.value}")
     facts = [
+        ("HALTED", "" if halt is None else str(halt)),
         ("owner", card.owner),
         ("purpose", card.purpose),
         ("may call", ", ".join(card.calls) or "nobody"),

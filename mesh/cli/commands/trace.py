@@ -33,6 +33,7 @@ def trace(
 
 async def _trace(session: Session, name: str) -> None:
     from mesh.cli import shapes
+    from mesh.cli.halting import Desk, shape
     from mesh.cli.picture import picture
     from mesh.cli.reading import AuditReader, connected
     from mesh.cli.story import tell
@@ -44,7 +45,10 @@ async def _trace(session: Session, name: str) -> None:
         async with out.waiting(reader.progress):
             workflow = await reader.find(name) if name else await reader.latest()
             chronicle = await reader.chronicle(workflow)
+        halts = [] if chronicle.ended else (await Desk(log, config, out).read()).over(chronicle)
     story = tell(chronicle, audit_partition_of(workflow), int(time.time() * 1_000))
     if story is None:
         raise not_found(f"no record opens workflow {workflow}: the log's beginning may be gone")
-    out.data(shapes.story(story), lambda: picture(story, wide=out.is_wide))
+    halted = [f"{own.order.target} is {own}" for own in halts]
+    told = shapes.story(story) | {"halts": [shape(own) for own in halts]}
+    out.data(told, lambda: picture(story, wide=out.is_wide, halted=halted))

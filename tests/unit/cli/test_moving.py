@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from mesh.cli.moving import Moving, auction
 from mesh.cli.tally import Tally
-from mesh.core.values import Mode, Offer
+from mesh.cli.words import sentence
+from mesh.core.values import Mode, Offer, Wait
 from tests.simulation.scribe import ANN, Scribe, terms
 from tests.unit.cli.conftest import Recorded
 
@@ -37,8 +38,6 @@ def test_failures_are_told(recorded: Recorded) -> None:
 
 
 def test_a_parked_task_asks_for_a_person() -> None:
-    from mesh.core.values import Wait
-
     log = Scribe()
     log.begin()
     log.write(log.suspended(waiting_for=(Wait("0", "person", "", 0, "was it paid?"),)))
@@ -47,6 +46,17 @@ def test_a_parked_task_asks_for_a_person() -> None:
     assert [line.text for line in lines] == [
         "0-root  demo.work is parked, a person must look: was it paid?"
     ]
+
+
+def test_a_task_that_stops_under_a_halt_is_told() -> None:
+    log = Scribe()
+    log.begin()
+    log.write(log.suspended(waiting_for=(Wait("", "halt", "", 0, "agent/ann"),)))
+    moving = Moving()
+    lines = [line.text for record in log.records for line in moving.see(record, None)]
+    assert lines == ["0-root  demo.work stops: agent/ann is halted"]
+    told = sentence(log.records[-1].fact)
+    assert told == "suspended, waits for the lifting of agent/ann"
 
 
 def test_workflows_that_began_before_are_passed_over() -> None:

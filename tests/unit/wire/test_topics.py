@@ -151,7 +151,7 @@ def test_time_is_the_broker_s_and_size_is_limited_everywhere(kind: Kind) -> None
 
 def test_what_counts_partitions_never_changes() -> None:
     fixed = {kind for kind, row in ROWS.items() if row.fixed}
-    assert fixed == {Kind.AUDIT, Kind.OPEN, Kind.CHANGES, Kind.STATE}
+    assert fixed == {Kind.AUDIT, Kind.OPEN, Kind.CHANGES, Kind.STATE, Kind.CONTROL}
     assert ROWS[Kind.AUDIT].partitions == ROWS[Kind.OPEN].partitions
     assert ROWS[Kind.CHANGES].partitions == ROWS[Kind.STATE].partitions
 
