@@ -55,8 +55,8 @@ class Points(NamedTuple):
 class Reason:
     """One thing that happened to a task, and why.
 
-    `kind` is `award`, `refused`, `sent back`, `failed`, `budget`, `parked` or `end`. `agrees` is
-    None where there is nothing to recompute, else whether doing so gave what was recorded.
+    `kind` is `award`, `refused`, `sent back`, `failed`, `budget`, `parked`, `halted` or `end`.
+    `agrees` is None where there is nothing to recompute, else whether doing so gave what was recorded.
     """
 
     kind: str
