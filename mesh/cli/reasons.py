@@ -56,7 +56,7 @@ class Reason:
     """One thing that happened to a task, and why.
 
     `kind` is `award`, `refused`, `sent back`, `failed`, `budget`, `parked`, `halted` or `end`.
-    `agrees` is None where there is nothing to recompute, else whether doing so gave what was recorded.
+    `agrees` is None where there is nothing to recompute, else whether that gave what was recorded.
     """
 
     kind: str
