@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HALTS = """
 mesh halt workflow 3-8f2c --because "it orders the same twice"
-mesh halt agent sourcing-eu --because "its prices are wrong"
+mesh halt agent/sourcing-eu --because "its prices are wrong"
 mesh halt capability procurement.* --because "the supplier list is being cleaned"
 """
 LIFTS = """
@@ -39,7 +39,8 @@ def register(app: typer.Typer) -> None:
 def halt(
     session: Session,
     kind: Annotated[str, typer.Argument(metavar="workflow|agent|capability")],
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)] = "",
+    *,
     because: Because,
     force: Annotated[
         bool, typer.Option("--force", help="Also what no card or record has named yet.")
@@ -54,8 +55,10 @@ def halt(
     from mesh.cli.ordering import reason
     from mesh.core.halts import TargetKind
 
-    if kind not in KINDS:
-        raise UsageError(f"{kind!r} cannot be halted: workflow, agent or capability can")
+    if not name:  # as one word, as `mesh lift` takes it
+        kind, _, name = kind.partition("/")
+    if kind not in KINDS or not name:
+        raise UsageError(f"{kind!r} cannot be halted: workflow, agent or capability NAME can")
     session.run(_halt(session, TargetKind(kind), name, reason(because), force=force))
 
 

@@ -83,7 +83,9 @@ def test_what_is_not_known_is_said_with_near_names_and_may_be_forced(
     assert (ran.code, "halted all the same" in ran.err) == (0, True)
     for name in ("0-zzz", "zzz"):
         assert cli("halt", "workflow", name, "--because", "x", "--force", broker=broker).code == 0
+    assert cli("halt", "agent/bob", "--because", "x", broker=broker).code == 0
     assert cli("halt", "person", "eve", "--because", "x", broker=broker).code == 2
+    assert cli("halt", "agent", "--because", "x", broker=broker).code == 2
     assert cli("halt", "agent", "ann", "--because", " ", broker=broker).code == 2
 
 
