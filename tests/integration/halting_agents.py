@@ -7,7 +7,9 @@ import asyncio
 from pydantic import BaseModel
 
 from mesh import Agent, Context, tool
+from mesh.runtime.quantities import Budget
 
+SHARE: Budget = {"usd": "0.001", "tokens": 10, "tool_calls": 1_000, "hops": 1, "attempts": 9}
 STEP_S = 0.2
 """A call of the outside world takes so long: what a halt must not tear apart."""
 
@@ -33,7 +35,7 @@ crew = Agent("crew", owner="team", calls=["crew.*"], tools=[turn])
 @crew.capability("crew.lead", lease="5s")
 async def lead(ctx: Context, job: Job) -> Done:
     one = Job(hands=1, steps=job.steps)
-    every = [ctx.delegate("crew.hand", one, Done) for _ in range(job.hands)]
+    every = [ctx.delegate("crew.hand", one, Done, budget=SHARE) for _ in range(job.hands)]
     done = await asyncio.gather(*every)
     return Done(steps=sum(own.steps for own in done))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,8 @@ from tests.integration.world import Story, World
 AGENT = "tests.integration.halting_agents:crew"
 HANDS = 50
 PROCESSES = 3
+SLOTS = 20
+"""Of each process: one alone cannot do it all."""
 STEPS = 60
 HALTS = 3
 LAST_STEP_MS = 1_000
@@ -84,7 +87,8 @@ async def test_a_workflow_of_many_running_tasks_is_halted_and_lifted(kafka_world
     world = kafka_world
     await world.open(crew)
     names = [f"p{number}" for number in range(PROCESSES)]
-    starts = (Remote.start(world.site, world.mesh, name, AGENT) for name in names)
+    busy = replace(world.settings, slots=SLOTS)
+    starts = (Remote.start(world.site, world.mesh, own, AGENT, settings=busy) for own in names)
     remotes = await asyncio.gather(*starts)
     budget = json.dumps({"hops": 1_000, "tool_calls": 1_000_000, "attempts": 1_000})
     job = Job(hands=HANDS, steps=STEPS)
