@@ -425,7 +425,10 @@ class _Telling:
         self._award_ends(record, task, ending, because)
 
     def _suspended(self, record: f.Record, task: _Task, fact: f.WorkSuspended) -> None:
-        notes = [wait.note or wait.kind for wait in fact.waiting_for]
+        halted = {
+            wait: f"{wait.note} was halted" for wait in fact.waiting_for if wait.kind == "halt"
+        }
+        notes = [halted.get(wait) or wait.note or wait.kind for wait in fact.waiting_for]
         self._leave(record, task, "suspended", ", ".join(notes))
 
     def _given_up(self, record: f.Record, task: _Task, fact: f.WorkCancelled) -> None:

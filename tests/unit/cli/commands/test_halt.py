@@ -165,3 +165,23 @@ def test_a_task_that_was_halted_says_so(cli: Cli) -> None:
     )
     shape = json.loads(cli("trace", workflow, "-o", "json", broker=broker).out)
     assert (shape["root"]["waiting_for"], shape["root"]["parked"]) == (["halt"], "")
+
+
+def test_what_was_halted_and_lifted_replays(cli: Cli) -> None:
+    async def record() -> tuple[MemoryBroker, str]:
+        async with MemoryMesh(napper) as mesh:
+            submitted = await mesh.begin(nap, Need(item="chair"))
+            await mesh.halt("capability/office.*", because="stock-taking")
+            await mesh.lift("capability/office.*", because="done")
+            await mesh.finish(submitted)
+            await mesh.begin(nap, Need(item="table"))
+            await mesh.halt("capability/office.*", because="stock-taking")
+            return mesh.broker, submitted.workflow
+
+    broker, workflow = asyncio.run(record())
+    told = cli("trace", workflow, broker=broker).out
+    assert "suspended: capability/office.* was halted" in told
+    code = ("--with", "tests.unit.cli.commands.test_halt:napper")
+    ran = cli("replay", "--all", *code, broker=broker)
+    assert ran.code == 0, ran.err
+    assert cli("audit", "check", broker=broker).code == 0
