@@ -40,6 +40,8 @@ LOOK_S = 0.5
 """Offsets are committed, and what others wrote is looked for, so often."""
 SETTLE_S = 3.0
 """For what is on its way when partitions are given up: well below the group's rebalance timeout."""
+COMMIT_AGAIN_S = 0.1
+"""Between two attempts to commit before partitions are given up."""
 JOIN_S = 60.0
 """Until the group said which partitions are ours: a worker that was killed is waited for."""
 STOP_S = 5.0
@@ -296,16 +298,20 @@ class Processor:
         """Commit, unless the brokers are away: then who comes next judges again."""
         try:
             async with asyncio.timeout(limit_s):
-                await self._commit()
+                while not await self._commit():  # noqa: ASYNC110  # the group does not tell when it takes them
+                    await asyncio.sleep(COMMIT_AGAIN_S)
         except TimeoutError:
             _log.warning("offsets could not be committed within %g s", limit_s)
 
-    async def _commit(self) -> None:
+    async def _commit(self) -> bool:
+        """Commit what is settled; False if the group did not take it, as in a rebalance."""
         offsets = {topic: owner.commits() for topic, owner in self._owners.items()}
         tps = {TP(topic, at): own for topic, every in offsets.items() for at, own in every.items()}
-        if tps and await self._consumer().commit_offsets(tps):
-            for topic, owner in self._owners.items():
-                owner.committed(offsets[topic])
+        if tps and not await self._consumer().commit_offsets(tps):
+            return False
+        for topic, owner in self._owners.items():
+            owner.committed(offsets[topic])
+        return True
 
     def _tell(self) -> None:
         """Write a line of how it stands, while there is something to do."""
