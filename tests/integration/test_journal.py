@@ -145,7 +145,8 @@ async def test_a_drained_process_hands_its_work_over(plan: Plan) -> None:
     assert answer.result == {"paid": [0, 1, 2, 3, 4], "child": "done", "attempt": 1}
     await world.ended(submitted.workflow)
     plan.check_once(submitted, 5)
-    first, second = world.story.awards(submitted.workflow)
+    # on a busy machine a short lease may run out later on, and the work is handed over once more
+    first, second, *_ = world.story.awards(submitted.workflow)
     assert (second.cause, second.attempt) == (Cause.RESUMED, 1)
     assert first.worker.instance == f"planner.{left.name}"
     assert second.worker.instance != first.worker.instance
