@@ -63,7 +63,7 @@ def install(place: Path, wheel: Path, requirements: str) -> None:
 
 
 def copy_tests(place: Path) -> list[str]:
-    """Copy the smoke tests and the page that one reads; the example agents and bench need a clone."""
+    """Copy the smoke tests and the page that one reads; example agents and bench need a clone."""
     shutil.copy(ROOT / "pyproject.toml", place)
     leave = shutil.ignore_patterns("agents", "bench", "__pycache__")
     shutil.copytree(ROOT / "tests", place / "tests", ignore=leave)
