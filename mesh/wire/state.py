@@ -27,13 +27,9 @@ def state_partition(key: str, partitions: int) -> int:
 
 def proposal_key(proposal: Proposal) -> bytes:
     """Return the key of a proposal's record: its first state key."""
-    match proposal:
-        case Change():
-            return proposal.writes[0].key.encode() if proposal.writes else b""
-        case Settlement():
-            return proposal.key.encode()
-        case RulesAdopted():
-            return RULES_KEY
+    if isinstance(proposal, Change):
+        return proposal.writes[0].key.encode() if proposal.writes else b""
+    return proposal.key.encode() if isinstance(proposal, Settlement) else RULES_KEY
 
 
 def kept_key(kept: Entry | RulesEntry) -> bytes:
