@@ -32,6 +32,7 @@ from mesh.processor.brokers import Brokers
 from mesh.processor.faust_transport import Consumer, Transport
 from mesh.processor.inputs import check_topics
 from mesh.processor.keeper import Keeper
+from mesh.processor.owner import Owner
 from mesh.processor.watchman import Watchman, check_audit
 from mesh.wire import topics
 from mesh.wire.topics import check_mesh
@@ -90,7 +91,7 @@ class Processor:
         self._limits = limits
         self._topic = topics.changes(mesh)
         self._audit = topics.audit(mesh)
-        self._owners: dict[str, Keeper | Watchman] = {}
+        self._owners: dict[str, Owner[Any]] = {}
         self._app: faust.App | None = None
         self._assigned = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -1,4 +1,4 @@
-"""What the processor reads: its topics, looked at before it starts, and the proposals on them.
+"""What the processor reads: its topics, looked at before it starts, and the records on them.
 
 Whoever folds `M.changes` reads it by `read_proposal` into views of `view_of`, so that all leave the
 same records out.
@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 from functools import cache, lru_cache
 
+from mesh.core.facts import Record
+from mesh.core.ids import audit_partition_of
 from mesh.core.keys import group_of, is_key
 from mesh.core.shared import Entry, Proposal, RulesEntry, View
-from mesh.errors import NewerSchema, WrongTopic
+from mesh.errors import NewerSchema, WireError, WrongTopic
 from mesh.ports import Incoming, Log
 from mesh.wire import entries, messages, topics
 from mesh.wire import state as states
+from mesh.wire.facts import decode_fact
 from mesh.wire.partitioner import partition_of
 from mesh.wire.schemas import MARKER, PREFIX, current, released
 from mesh.wire.state import RULES_KEY, decode_kept, decode_proposal
@@ -31,15 +34,26 @@ async def check_topics(log: Log, mesh: str) -> int:
             message names each.
     """
     await asyncio.to_thread(load_schemas)
-    changes, state, letters = topics.changes(mesh), topics.state(mesh), topics.dead_letters(mesh)
-    counts = {name: len(await log.ends(name)) for name in (changes, state, letters)}
+    pair = (topics.changes(mesh), topics.state(mesh))
+    return await check_alike(log, pair, topics.dead_letters(mesh))
+
+
+async def check_alike(log: Log, pair: tuple[str, str], *others: str) -> int:
+    """Return how many partitions both topics of a pair have, which must be as many.
+
+    Raises:
+        WrongTopic: One of them or of the others is missing, or the two do not fit together; the
+            message names each.
+    """
+    counts = {name: len(await log.ends(name)) for name in (*pair, *others)}
     wrong = [f"{name} is missing" for name, count in counts.items() if not count]
-    if not wrong and counts[changes] != counts[state]:
-        unlike = f"{changes} has {counts[changes]} partitions, {state} has {counts[state]}"
-        wrong = [f"{unlike}, and both must have as many"]
+    one, other = pair
+    if not wrong and counts[one] != counts[other]:
+        unlike = f"{one} has {counts[one]} partitions, {other} has {counts[other]}"
+        wrong = [f"{unlike}, and both must have as many: they are partitioned alike"]
     if wrong:
         raise WrongTopic(f"{'; '.join(wrong)}: see `mesh topics plan`, then `mesh topics apply`")
-    return counts[changes]
+    return counts[one]
 
 
 def load_schemas() -> None:
@@ -74,6 +88,23 @@ def read_kept(record: Incoming) -> Entry | RulesEntry:
     return decode_kept(record.value)
 
 
+def read_fact(record: Incoming) -> Record:
+    """Return the fact that a record of `M.audit` holds.
+
+    Raises:
+        NewerSchema: It seems to be a fact that a newer release wrote: whoever goes on without it
+            judges what follows otherwise than those who can read it.
+        WireError: It is none.
+    """
+    try:
+        decoded = decode_fact(record.value)
+    except WireError as error:
+        if _is_unknown(record) and _is_of_audit(record):
+            raise _newer(record) from error
+        raise
+    return Record(record.offset, record.append_ms, decoded.sequence, decoded.fact)
+
+
 def view_of(partition: int, partitions: int) -> View:
     """Return the view of one partition; it knows which keys live there."""
     return View(lambda key: _partition_of(group_of(key), partitions) == partition)
@@ -92,6 +123,14 @@ def _is_placed(record: Incoming, partitions: int) -> bool:
         return True
     key = (record.key or b"").decode(errors="replace")
     return is_key(key) and _partition_of(group_of(key), partitions) == record.partition
+
+
+def _is_of_audit(record: Incoming) -> bool:
+    """Tell a newer release's fact from garbage: it stands under a key that a fact could have."""
+    key = record.key
+    if key is None or b"/" in key:
+        return True
+    return audit_partition_of(key.decode(errors="replace")) == record.partition
 
 
 def _newer(record: Incoming) -> NewerSchema:

@@ -42,6 +42,7 @@ from mesh.core.values import Holder, Inbox
 from mesh.errors import MeshError, NewerSchema, TransportError, UsageError, WireError, WrongTopic
 from mesh.ports import Incoming, Log, Place, Report
 from mesh.processor.inputs import read_kept, read_proposal, view_of
+from mesh.processor.owner import Owner
 from mesh.processor.part import Append, Due, Part, Span
 from mesh.wire import topics
 from mesh.wire.entries import dead_letter, encode_entry
@@ -62,7 +63,7 @@ NOWHERE = Inbox("", 0)
 _log = logging.getLogger(__name__)
 
 
-class Keeper:
+class Keeper(Owner[Part]):
     """Mutable: the partitions of shared state that this worker owns.
 
     Args:
@@ -84,7 +85,7 @@ class Keeper:
         failed: Callable[[MeshError], None],
         skips_newer: bool = False,
     ) -> None:
-        self.parts: dict[int, Part] = {}
+        super().__init__(failed)
         self.verdicts: Counter[str] = Counter()
         self.dead_letters = 0
         self.healed = 0
@@ -97,7 +98,6 @@ class Keeper:
         self._mesh = mesh
         self._me = me
         self._partitions = partitions
-        self._failed = failed
         self._skips_newer = skips_newer
         self._changes = topics.changes(mesh)
         self._state = topics.state(mesh)
@@ -105,7 +105,6 @@ class Keeper:
         self._due = 0
         self._flying_bytes = 0
         self._telling = 0
-        self._over = False
         self._waiting: list[asyncio.Future[None]] = []
 
     def __repr__(self) -> str:
@@ -123,17 +122,6 @@ class Keeper:
     def settled(self) -> Mapping[int, int]:
         """Return the offset up to which each partition of `M.changes` is done."""
         return {number: part.settled for number, part in self.parts.items()}
-
-    def commits(self) -> Mapping[int, int]:
-        """Return the offsets that are settled and were not committed; see `committed`."""
-        parts = self.parts.items()
-        return {number: part.settled for number, part in parts if part.settled > part.committed}
-
-    def committed(self, offsets: Mapping[int, int]) -> None:
-        """Note what the group took."""
-        for number, offset in offsets.items():
-            if number in self.parts:
-                self.parts[number].committed = offset
 
     # --- partitions -----------------------------------------------------------------------------
 
@@ -184,12 +172,6 @@ class Keeper:
             f"be taken for old ones. Restore it; or, to begin anew without what {self._state} "
             f"holds, delete both, and run `mesh topics apply` with no processor running"
         )
-
-    def give_up(self, partition: int) -> None:
-        """Drop a partition: what is judged of it and not acknowledged is its next owner's."""
-        part = self.parts.get(partition)
-        if part is not None:
-            self._drop(part)
 
     async def settle(self, timeout_s: float) -> bool:
         """Wait until every change that was judged is settled; False if that takes too long."""
@@ -386,14 +368,6 @@ class Keeper:
                 part.again.append(append)
             # whoever looks may be waiting for this very one
             asyncio.get_running_loop().call_later(AGAIN_S, self._repeat, part)
-
-    def _fail(self, error: MeshError) -> None:
-        """Give everything up: what is not settled is judged again, by whoever comes next."""
-        for part in tuple(self.parts.values()):
-            self._drop(part)
-        if not self._over:
-            self._over = True
-            self._failed(error)
 
     # --- what others wrote ----------------------------------------------------------------------
 

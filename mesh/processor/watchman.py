@@ -39,23 +39,21 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing
-from functools import cache, partial
+from contextlib import aclosing, suppress
+from functools import partial
 from typing import NamedTuple
 
 from mesh.core.detectors.frame import Finding
 from mesh.core.detectors.limits import LimitTable
-from mesh.core.facts import Record
-from mesh.core.ids import audit_partition_of
 from mesh.core.tasks import Header
 from mesh.errors import MeshError, NewerSchema, TransportError, WireError, WrongTopic
 from mesh.ports import Incoming, Log, Place, Report
 from mesh.processor.beat import RECALLED, Beat
+from mesh.processor.inputs import check_alike, read_fact
 from mesh.processor.notes import BEGINNING, encode_note, note_key, read_note, within
+from mesh.processor.owner import Owner
 from mesh.wire import topics
 from mesh.wire.entries import encode_entry
-from mesh.wire.facts import decode_fact
-from mesh.wire.schemas import MARKER, PREFIX, current, released
 
 NOTE_EVERY = 20_000
 """Records after which it is noted anew where to begin: a second of reading more after a restart,
@@ -75,16 +73,8 @@ async def check_audit(log: Log, mesh: str) -> int:
         WrongTopic: A topic that is read or written is missing, or the two do not fit together; the
             message names each.
     """
-    audit, opened = topics.audit(mesh), topics.open_workflows(mesh)
-    names = (audit, opened, topics.incidents(mesh))
-    counts = {name: len(await log.ends(name)) for name in names}
-    wrong = [f"{name} is missing" for name, count in counts.items() if not count]
-    if not wrong and counts[audit] != counts[opened]:
-        both = f"{audit} has {counts[audit]} partitions and {opened} has {counts[opened]}"
-        wrong = [f"{both}, and they are partitioned alike"]
-    if wrong:
-        raise WrongTopic(f"{'; '.join(wrong)}: see `mesh topics plan`, then `mesh topics apply`")
-    return counts[audit]
+    pair = (topics.audit(mesh), topics.open_workflows(mesh))
+    return await check_alike(log, pair, topics.incidents(mesh))
 
 
 class Progress(NamedTuple):
@@ -94,7 +84,7 @@ class Progress(NamedTuple):
     end: int
 
 
-class Watchman:
+class Watchman(Owner["Post"]):
     """Mutable: the audit partitions that this worker owns, and what was found in them.
 
     Args:
@@ -114,7 +104,7 @@ class Watchman:
         limits: LimitTable | None = None,
         skips_newer: bool = False,
     ) -> None:
-        self.parts: dict[int, Post] = {}
+        super().__init__(failed)
         self.facts = 0
         self.void = 0
         self.unreadable = 0
@@ -130,13 +120,11 @@ class Watchman:
         self._log = log
         self._mesh = mesh
         self._limits = limits
-        self._failed = failed
         self._skips_newer = skips_newer
         self._audit = topics.audit(mesh)
         self._open = topics.open_workflows(mesh)
         self._incidents = topics.incidents(mesh)
         self._flying = 0
-        self._over = False
         self._again: deque[_Telling] = deque()
         self._changed = asyncio.Event()
 
@@ -152,17 +140,6 @@ class Watchman:
         """Return the offset up to which each partition of `M.audit` is done."""
         ready = (post for post in self.parts.values() if post.ready.is_set())
         return {post.partition: post.settled for post in ready}
-
-    def commits(self) -> Mapping[int, int]:
-        """Return the offsets that are settled and were not committed; see `committed`."""
-        settled = self.settled().items()
-        return {at: offset for at, offset in settled if offset > self.parts[at].committed}
-
-    def committed(self, offsets: Mapping[int, int]) -> None:
-        """Note what the group took."""
-        for partition, offset in offsets.items():
-            if partition in self.parts:
-                self.parts[partition].committed = offset
 
     def lag(self) -> Mapping[int, int]:
         """Return how many records of each partition are yet to be judged, as of the last look."""
@@ -206,12 +183,6 @@ class Watchman:
         finally:
             if not post.ready.is_set():
                 self._drop(post)
-
-    def give_up(self, partition: int) -> None:
-        """Drop a partition: what was found in it and not acknowledged is its next owner's."""
-        post = self.parts.get(partition)
-        if post is not None:
-            self._drop(post)
 
     async def settle(self, timeout_s: float) -> bool:
         """Wait until all that was found is told; False if that takes too long.
@@ -319,11 +290,13 @@ class Watchman:
     def _judged(self, post: Post, record: Incoming) -> Sequence[Finding]:
         """Fold a record; return what is found by it."""
         try:
-            decoded = decode_fact(record.value)
+            fact = read_fact(record)
         except WireError as error:
-            self._pass_over(post, record, error)
+            if isinstance(error, NewerSchema) and not self._skips_newer:
+                self._fail(error)
+            else:
+                self._pass_over(post, record, error)
             return ()
-        fact = Record(record.offset, record.append_ms, decoded.sequence, decoded.fact)
         void, found = post.beat.add(fact)
         self.facts += 1
         self.void += bool(void)
@@ -333,17 +306,8 @@ class Watchman:
         return found
 
     def _pass_over(self, post: Post, record: Incoming, error: WireError) -> None:
-        where = f"{record.topic}[{record.partition}]@{record.offset}"
-        if _seems_newer(record) and not self._skips_newer:
-            self._fail(
-                NewerSchema(
-                    f"{where} has a schema that this release does not know ({error}); run the "
-                    "processor of the release that wrote it"
-                )
-            )
-            return
         self.unreadable += 1
-        _log.warning("%s is no fact: %s", where, error)
+        _log.warning("%s[%d]@%d is no fact: %s", *record[:3], error)
         post.beat.skip(record.offset, record.append_ms)
 
     # --- telling --------------------------------------------------------------------------------
@@ -396,14 +360,6 @@ class Watchman:
             telling.post.pop_settled()
         self._put_note(telling.post)
         self._changed.set()
-
-    def _fail(self, error: MeshError) -> None:
-        """Give everything up: what is not settled is watched again, by whoever comes next."""
-        for post in tuple(self.parts.values()):
-            self._drop(post)
-        if not self._over:
-            self._over = True
-            self._failed(error)
 
     # --- now and then ---------------------------------------------------------------------------
 
@@ -523,23 +479,5 @@ class _Telling(NamedTuple):
 
 def _recall(beat: Beat, record: Incoming) -> None:
     """Show a record that stands before the beginning."""
-    try:
-        decoded = decode_fact(record.value)
-    except WireError:
-        return
-    beat.recall(Record(record.offset, record.append_ms, decoded.sequence, decoded.fact))
-
-
-def _seems_newer(record: Incoming) -> bool:
-    """Tell a newer release's fact from garbage: it stands under a key that a fact could have."""
-    value, key = record.value or b"", record.key
-    if not value.startswith(MARKER) or len(value) < PREFIX or value[:PREFIX] in _known():
-        return False
-    if key is None or b"/" in key:
-        return True
-    return audit_partition_of(key.decode(errors="replace")) == record.partition
-
-
-@cache
-def _known() -> frozenset[bytes]:
-    return frozenset(schema.prefix for schema in (*current().values(), *released()))
+    with suppress(WireError):
+        beat.recall(read_fact(record))
