@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mesh.cli import words
 from mesh.cli.failures import CommandError, not_found
 from mesh.core.policy import Policy
 from mesh.core.registry import Directory
 from mesh.core.settings import Settings
 from mesh.core.values import Amount
 from mesh.errors import UsageError, WireError
+from mesh.telling import words
 from mesh.wire.canonical import parse_json
 
 STDIN = "-"

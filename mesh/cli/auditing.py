@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mesh.cli import words
 from mesh.cli.chains import HASH, REPEAT, Chains
 from mesh.cli.output import table
 from mesh.cli.reading import AuditReader
 from mesh.core import facts as f
+from mesh.telling import words
 from mesh.testing.invariants import Audit, Violation
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import NamedTuple
 
-from mesh.cli import words
 from mesh.cli.judging import RULES, Around, Fold, Home, name_of
 from mesh.cli.keeping import Kept, Proposed, Row, StateReader
 from mesh.core.shared import (
@@ -28,6 +27,7 @@ from mesh.core.shared import (
     Settlement,
     Verdict,
 )
+from mesh.telling import words
 from mesh.wire.state import encode_kept
 
 Name = tuple[str, int]

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from mesh.cli import words
 from mesh.cli.output import Out
 from mesh.cli.reading import read_directory
 from mesh.core.policy import Policy
@@ -23,6 +22,7 @@ from mesh.core.settings import Settings
 from mesh.core.values import Effect, Mode
 from mesh.errors import MeshError, NotPermitted, TransportError, Unreachable
 from mesh.ports import Place, Report
+from mesh.telling import words
 from mesh.wire import topics
 
 if TYPE_CHECKING:

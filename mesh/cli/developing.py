@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mesh.cli import words
 from mesh.cli.brokers import Ready, broker
 from mesh.cli.failures import CommandError, Exit
 from mesh.cli.moving import Moving
@@ -22,6 +21,7 @@ from mesh.cli.reading import AuditReader
 from mesh.cli.submitting import Asked, Submitter
 from mesh.cli.tally import Tally
 from mesh.errors import MeshError
+from mesh.telling import words
 
 if TYPE_CHECKING:
     from mesh.config import Config

@@ -12,12 +12,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mesh.cli import words
 from mesh.cli.output import Out
 from mesh.core.effects import Incident, Position
 from mesh.core.values import Ancestor
 from mesh.errors import WireError, WrongTopic
 from mesh.ports import Incoming, Log, Place
+from mesh.telling import words
 from mesh.wire import topics
 from mesh.wire.entries import decode_incident
 from mesh.wire.headers import format_time

@@ -12,21 +12,21 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mesh.cli import shapes, words
 from mesh.cli.failures import CommandError, Exit, not_found
 from mesh.cli.keeping import append
 from mesh.core.halts import HaltOrder, Halts, TargetKind, finding, target_of
 from mesh.core.tasks import Phase
 from mesh.errors import WireError, WrongTopic
 from mesh.ports import Incoming, Log, Place
+from mesh.telling import shapes, words
 from mesh.wire import topics
 from mesh.wire.entries import decode_halt, encode_entry
 
 if TYPE_CHECKING:
     from mesh.cli.output import Out
-    from mesh.cli.story import Chronicle
     from mesh.config import Config
     from mesh.core.registry import Directory
+    from mesh.telling.story import Chronicle
 
 
 class Standing(NamedTuple):

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from mesh.cli import words
 from mesh.cli.tally import AGAIN, outcome_of
 from mesh.core import facts as f
 from mesh.core.book import End
 from mesh.core.values import Mode, Status, Terms
+from mesh.telling import words
 
 
 class Line(NamedTuple):

@@ -8,12 +8,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from mesh.cli import words
 from mesh.cli.output import table
-from mesh.cli.reasons import Explanation, Reason, dimensions
-from mesh.cli.story import AwardStory, StepStory, Story, TaskStory
 from mesh.core.negotiation import NO_ANSWER
 from mesh.core.values import Cause, StepKind
+from mesh.telling import words
+from mesh.telling.reasons import Explanation, Reason, dimensions
+from mesh.telling.story import AwardStory, StepStory, Story, TaskStory
 
 STYLES = {
     "completed": "green",

@@ -10,16 +10,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from mesh.cli import words
 from mesh.cli.failures import not_found
 from mesh.cli.output import Out
-from mesh.cli.story import Chronicle, Entry
 from mesh.core.facts import Record, SupervisionTaken, SupervisorFact, TaskOpened, WorkerFact
 from mesh.core.ids import audit_partition_of
 from mesh.core.ledger import OF_NO_TASK, Ledger
 from mesh.core.registry import Directory
 from mesh.errors import WireError, WrongTopic
 from mesh.ports import Incoming, Log, Place
+from mesh.telling import words
+from mesh.telling.story import Chronicle, Entry
 from mesh.wire import topics
 from mesh.wire.entries import decode_card, decode_presence
 from mesh.wire.facts import Decoded, decode_fact

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from mesh.cli import words
 from mesh.cli.failures import CommandError, Exit, not_found, timed_out
 from mesh.cli.keeping import StateReader, append
 from mesh.core.shared import MAX_VALUE_BYTES, Entry, Settlement
 from mesh.errors import UsageError, WireError
 from mesh.ports import Place
+from mesh.telling import words
 from mesh.wire.canonical import canonical_json
 from mesh.wire.state import encode_proposal, proposal_key
 

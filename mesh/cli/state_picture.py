@@ -10,10 +10,11 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from mesh.cli import state_shapes, words
+from mesh.cli import state_shapes
 from mesh.cli.histories import UNKNOWN, Event, History, Kind
 from mesh.cli.output import table
 from mesh.core.shared import ACCEPTING, Entry, Verdict
+from mesh.telling import words
 from mesh.wire.headers import format_time
 
 if TYPE_CHECKING:

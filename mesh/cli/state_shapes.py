@@ -9,9 +9,9 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
-from mesh.cli.shapes import Shape, time
 from mesh.core.shared import Candidate, Entry
 from mesh.errors import WireError
+from mesh.telling.shapes import Shape, time
 from mesh.wire.canonical import parse_json
 
 if TYPE_CHECKING:

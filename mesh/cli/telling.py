@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh.cli import shapes, words
 from mesh.cli.output import Out
-from mesh.cli.story import Entry
 from mesh.core import facts as f
+from mesh.telling import shapes, words
+from mesh.telling.story import Entry
 
 STYLES: dict[type, str] = {
     f.TaskOpened: "bold",

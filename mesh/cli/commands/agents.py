@@ -77,7 +77,8 @@ def _halt(orders: Orders, agent: str) -> Standing | None:
 
 
 def _shape(directory: Directory, card: Card, halt: Standing | None) -> dict[str, object]:
-    from mesh.cli import halting, shapes
+    from mesh.cli import halting
+    from mesh.telling import shapes
 
     halted = None if halt is None else halting.shape(halt)
     instances = [shapes.presence(*own) for own in _instances(directory, card.agent)]
@@ -114,7 +115,7 @@ def _load(instances: list[Presence]) -> str:
 
 
 def _seen(times: list[int], now_ms: int) -> str:
-    from mesh.cli import words
+    from mesh.telling import words
 
     return f"{words.duration(max(0, now_ms - max(times)))} ago" if times else "never"
 
@@ -123,8 +124,8 @@ def _one(directory: Directory, card: Card, now_ms: int, halt: Standing | None) -
     from rich.console import Group
     from rich.text import Text
 
-    from mesh.cli import words
     from mesh.cli.output import table
+    from mesh.telling import words
 
     head = Text.assemble((card.agent, "bold"), f" {card.version}  {card.state.value}")
     facts = [

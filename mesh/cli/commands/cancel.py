@@ -11,8 +11,8 @@ from mesh.cli.options import Session, command
 
 if TYPE_CHECKING:
     from mesh.cli.reading import AuditReader
-    from mesh.cli.story import Chronicle
     from mesh.core.facts import SupervisionTaken
+    from mesh.telling.story import Chronicle
 
 EXAMPLES = """
 mesh cancel 3-8f2c --because "ordered twice"
@@ -99,9 +99,9 @@ def _ask(reader: AuditReader, workflow: str, because: str, taken: SupervisionTak
 
 
 def _tell(session: Session, chronicle: Chronicle) -> None:
-    from mesh.cli import shapes
-    from mesh.cli.story import tell
     from mesh.core.ids import audit_partition_of
+    from mesh.telling import shapes
+    from mesh.telling.story import tell
 
     story = tell(chronicle, audit_partition_of(chronicle.workflow))
     assert story is not None, "it has ended, so it was opened"

@@ -43,7 +43,7 @@ def doctor(
 async def _doctor(session: Session, targets: list[str]) -> None:
     from mesh.bootstrap import load_agents
     from mesh.cli.checkup import Broker, Health, definitions, machine
-    from mesh.cli.words import plural
+    from mesh.telling.words import plural
 
     config, out = session.config(), session.out
     agents = load_agents(targets)

@@ -12,9 +12,9 @@ from mesh.errors import UsageError
 if TYPE_CHECKING:
     from mesh.cli.halting import Orders, Standing
     from mesh.cli.reading import AuditReader
-    from mesh.cli.story import Chronicle
     from mesh.core.halts import HaltOrder, TargetKind
     from mesh.ports import Log
+    from mesh.telling.story import Chronicle
 
 HALTS = """
 mesh halt workflow 3-8f2c --because "it orders the same twice"
@@ -132,9 +132,9 @@ async def _known(session: Session, log: Log, kind: TargetKind, name: str, *, for
 
 
 async def _tell(session: Session, log: Log, standing: Standing) -> None:
-    from mesh.cli import words
     from mesh.cli.halting import covered, shape
     from mesh.cli.reading import AuditReader
+    from mesh.telling import words
 
     config, out = session.config(), session.out
     reader = AuditReader(log, config, out)

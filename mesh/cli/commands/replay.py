@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mesh.cli.replaying import Replay, Replayer
-    from mesh.cli.story import Chronicle
     from mesh.config import Config
     from mesh.runtime.agent import Agent
+    from mesh.telling.story import Chronicle
 
 EXAMPLES = """
 mesh replay 3-8f2c --with hello:agent
@@ -115,7 +115,7 @@ class _Crew:
 
 
 def _tell(session: Session, workflows: int, done: list[Replay], skipped: dict[str, str]) -> None:
-    from mesh.cli import words
+    from mesh.telling import words
 
     diverging = [own for own in done if own.verdict == "diverges"]
     shape = {
@@ -150,7 +150,7 @@ def _picture(shape: dict[str, Any], done: list[Replay], diverging: list[Replay])
     from rich.console import Group
     from rich.text import Text
 
-    from mesh.cli import words
+    from mesh.telling import words
 
     lines: list[RenderableType] = []
     for own in diverging:

@@ -51,7 +51,7 @@ async def _run(
 ) -> None:
     from mesh.bootstrap import administer, ensure_topics, load_agents, topic_plans
     from mesh.cli.serving import Server, Serving, log_to_stderr, stopping
-    from mesh.cli.words import plural
+    from mesh.telling.words import plural
 
     config, out = session.config(), session.out
     log_to_stderr(quiet=out.quiet)

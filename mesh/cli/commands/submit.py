@@ -12,11 +12,11 @@ from mesh.cli.options import Session, command
 from mesh.errors import UsageError
 
 if TYPE_CHECKING:
-    from mesh.cli.story import Story
     from mesh.cli.submitting import Asked, Submitted, Submitter
     from mesh.config import Config
     from mesh.core.registry import Directory
     from mesh.ports import Log
+    from mesh.telling.story import Story
 
 EXAMPLES = """
 mesh submit procurement.quote --json '{"item": "desk", "qty": 10}' --wait
@@ -178,9 +178,9 @@ async def _and_wait(
 async def _follow(
     session: Session, reader: Any, submitted: Submitted, ends: dict[int, tuple[int, int]]
 ) -> Story:
-    from mesh.cli.story import tell
     from mesh.cli.telling import Teller
     from mesh.core.ids import audit_partition_of
+    from mesh.telling.story import tell
 
     partition = audit_partition_of(submitted.workflow)
     teller = Teller(session.out)
@@ -197,7 +197,7 @@ async def _follow(
 def _result(session: Session, submitted: Submitted, story: Story) -> None:
     import json
 
-    from mesh.cli import shapes, words
+    from mesh.telling import shapes, words
 
     root = story.root
     completed = root.status == "completed"

@@ -32,12 +32,12 @@ def trace(
 
 
 async def _trace(session: Session, name: str) -> None:
-    from mesh.cli import shapes
     from mesh.cli.halting import Desk, shape
     from mesh.cli.picture import picture
     from mesh.cli.reading import AuditReader, connected
-    from mesh.cli.story import tell
     from mesh.core.ids import audit_partition_of
+    from mesh.telling import shapes
+    from mesh.telling.story import tell
 
     config, out = session.config(), session.out
     async with connected(config, out) as log:

@@ -48,11 +48,11 @@ def why(
 async def _every(session: Session) -> None:
     from rich.console import Group
 
-    from mesh.cli import shapes, words
     from mesh.cli.picture import reasons
     from mesh.cli.reading import AuditReader, connected
-    from mesh.cli.reasons import explain
     from mesh.core.ids import audit_partition_of
+    from mesh.telling import shapes, words
+    from mesh.telling.reasons import explain
 
     config, out = session.config(), session.out
     async with connected(config, out) as log:
@@ -85,11 +85,11 @@ async def _every(session: Session) -> None:
 async def _why(session: Session, name: str, *, every: bool) -> None:
     from rich.console import Group
 
-    from mesh.cli import shapes
     from mesh.cli.picture import reasons
     from mesh.cli.reading import AuditReader, connected
-    from mesh.cli.reasons import explain
     from mesh.core.ids import audit_partition_of
+    from mesh.telling import shapes
+    from mesh.telling.reasons import explain
 
     config, out = session.config(), session.out
     async with connected(config, out) as log:

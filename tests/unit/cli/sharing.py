@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from mesh import Agent, Conflict, Context
-from mesh.cli.story import Chronicle
 from mesh.core.ids import audit_partition_of
 from mesh.core.ledger import Ledger
+from mesh.telling.story import Chronicle
 from mesh.testing import MemoryMesh
 
 

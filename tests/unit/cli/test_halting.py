@@ -6,10 +6,10 @@ import pytest
 
 from mesh.cli.failures import CommandError
 from mesh.cli.halting import Orders, Standing, check_name, covered, halted_target, shape
-from mesh.cli.story import Chronicle
 from mesh.core.halts import HaltOrder, TargetKind
 from mesh.core.registry import Directory
 from mesh.ports import Incoming
+from mesh.telling.story import Chronicle
 from mesh.wire.entries import encode_entry
 from tests.unit.cli.conftest import Recorded
 from tests.unit.core.fleet import PART, card

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from mesh.cli.moving import Moving, auction
 from mesh.cli.tally import Tally
-from mesh.cli.words import sentence
 from mesh.core.values import Mode, Offer, Wait
+from mesh.telling.words import sentence
 from tests.simulation.scribe import ANN, Scribe, terms
 from tests.unit.cli.conftest import Recorded
 

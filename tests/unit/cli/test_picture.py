@@ -5,9 +5,9 @@ import io
 from rich.console import Console, RenderableType
 
 from mesh.cli.picture import picture, reasons, sign
-from mesh.cli.reasons import Explanation, Reason, explain
-from mesh.cli.story import Chronicle, tell
 from mesh.core.values import Wait
+from mesh.telling.reasons import Explanation, Reason, explain
+from mesh.telling.story import Chronicle, tell
 from tests.simulation.scribe import BOB, ROOT, Scribe
 from tests.unit.cli import sharing
 from tests.unit.cli.conftest import Recorded

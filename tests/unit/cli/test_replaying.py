@@ -6,11 +6,11 @@ import pytest
 
 from mesh import Agent, Context
 from mesh.cli.replaying import Replay, Replayer, Verdict, replayable
-from mesh.cli.story import Chronicle
 from mesh.core.ids import audit_partition_of
 from mesh.core.ledger import Ledger
 from mesh.core.tasks import TaskState
 from mesh.runtime.artifacts import MemoryArtifacts
+from mesh.telling.story import Chronicle
 from mesh.testing import MemoryMesh
 from tests.unit.cli import office_changed, sharing
 from tests.unit.cli.conftest import Recorded

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from mesh.cli.output import Out
-from mesh.cli.story import Entry
 from mesh.cli.telling import Teller, shape_of, style_of
 from mesh.core.values import Outcome
+from mesh.telling.story import Entry
 from tests.simulation.scribe import Scribe
 
 

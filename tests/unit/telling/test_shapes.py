@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mesh.cli import shapes
-from mesh.cli.reasons import explain
-from mesh.cli.story import Chronicle, tell
 from mesh.core.values import Amount, Body
+from mesh.telling import shapes
+from mesh.telling.reasons import explain
+from mesh.telling.story import Chronicle, tell
 from tests.simulation.scribe import BOB, ROOT, Scribe
 from tests.unit.cli.conftest import Recorded
 from tests.unit.cli.office import desk

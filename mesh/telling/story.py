@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mesh.cli import words
 from mesh.core import facts as f
 from mesh.core.budget import ZERO, add
 from mesh.core.ledger import Ledger
@@ -30,6 +29,7 @@ from mesh.core.values import (
     StepKind,
     Terms,
 )
+from mesh.telling import words
 
 PARENT_ENDED = "its parent ended"
 DIED = "its lease ran out"

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from mesh.cli.story import PARENT_ENDED, Chronicle, Story, tell
 from mesh.core import facts as f
 from mesh.core.values import Acceptance, Amount, Cause, Outcome, StepKind, Wait
+from mesh.telling.story import PARENT_ENDED, Chronicle, Story, tell
 from tests.simulation.scribe import ANN, BOB, ROOT, Scribe, terms
 from tests.unit.cli.conftest import Recorded
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from mesh.cli.reasons import Explanation, dimensions, explain
-from mesh.cli.story import Chronicle
 from mesh.core import facts as f
 from mesh.core.facts import Record
 from mesh.core.values import Wait
+from mesh.telling.reasons import Explanation, dimensions, explain
+from mesh.telling.story import Chronicle
 from tests.simulation.scribe import BOB, ROOT, Scribe
 from tests.unit.cli.conftest import Recorded
 

@@ -1,4 +1,4 @@
-"""What a command writes as JSON: the shapes that `docs/cli.md` documents.
+"""Stories, reasons and cards as JSON: the shapes that `docs/cli.md` documents.
 
 Times are RFC 3339 in UTC, durations milliseconds, amounts integers by dimension.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mesh.cli.reasons import Explanation, Reason
-from mesh.cli.story import AwardStory, Entry, StepStory, Story, TaskStory
 from mesh.core.facts import Fact, Record
 from mesh.core.registry import CapabilityCard, Card, Presence
 from mesh.core.values import Amount, Body, Offer
+from mesh.telling.reasons import Explanation, Reason
+from mesh.telling.story import AwardStory, Entry, StepStory, Story, TaskStory
 from mesh.wire.headers import format_time
 
 Shape = dict[str, Any]

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mesh.cli import words
-from mesh.cli.story import Books, Chronicle, Entry
 from mesh.core import facts as f
 from mesh.core import negotiation
 from mesh.core.negotiation import PERMILLE, WEIGHTS, Means
 from mesh.core.tasks import Phase
 from mesh.core.values import Amount, Mode, Offer, Outcome, Terms, Wait
+from mesh.telling import words
+from mesh.telling.story import Books, Chronicle, Entry
 
 RULES = {
     Mode.DIRECT: (

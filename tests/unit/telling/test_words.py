@@ -5,9 +5,9 @@ from typing import Any, get_args
 
 import pytest
 
-from mesh.cli import words
 from mesh.core import facts as f
 from mesh.core.values import NOTHING, Amount, Body, Cause, Holder, StepKind
+from mesh.telling import words
 from mesh.wire.canonical import body_of
 from tests.simulation.scribe import ANN, ROOT, Scribe, terms
 
