@@ -7,15 +7,22 @@ record; whoever misses a message reads the log instead, so any of them may be lo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from mesh.core.facts import Record
+from mesh.core.keys import Resolution
 from mesh.core.settings import MAX_BODY_BYTES, MAX_REASON
-from mesh.core.shared import Change, Judgement, Verdict
+from mesh.core.shared import Against, Change, Judgement, Verdict
 from mesh.core.tasks import Header
 from mesh.core.values import Amount, Ancestor, Body, Charter, Holder, Inbox
+
+MAX_RIVALS = 8
+"""Of one verdict: a person reads no more of them, and the message stays one event."""
+MAX_WORDS = 200
+"""Characters of a rival's reason; all of it stands in the key's history."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,9 +146,33 @@ class Current(NamedTuple):
     contested: bool
 
 
+class Rival(NamedTuple):
+    """Who stood against a change on one of its keys: another change, or a person's word.
+
+    What decided between them is the rule of `prefix`. `version` is the entry's as it was then;
+    `same` says that both want the same value. `person` is "" unless a person settled it. The
+    objective and the reason are the other's own, the reason cut to `MAX_WORDS`.
+    """
+
+    key: str
+    version: int
+    agent: str
+    person: str
+    workflow: str
+    task: str
+    objective: str
+    because: str
+    same: bool
+    prefix: str
+    resolution: Resolution
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """Processor to writer: what became of the copy of your change at `offset` of `M.changes`."""
+    """Processor to writer: what became of the copy of your change at `offset` of `M.changes`.
+
+    `rivals` stood against it, at most `MAX_RIVALS`; of a repeat none are known.
+    """
 
     change: str
     offset: int
@@ -149,6 +180,7 @@ class Judged:
     reason: str
     versions: tuple[int, ...]
     entries: tuple[Current, ...]
+    rivals: tuple[Rival, ...] = ()
 
 
 Content = (
@@ -176,7 +208,38 @@ def judged(change: Change, offset: int, judgement: Judgement) -> Judged:
         reason=judgement.reason[:MAX_REASON],
         versions=judgement.versions,
         entries=tuple(entries),
+        rivals=tuple(islice(_rivals(judgement.against), MAX_RIVALS)),
     )
+
+
+def _rivals(every: Iterable[Against]) -> Iterator[Rival]:
+    """Yield whose values stood against a change: the one in force, and those that contest it."""
+    for own in every:
+        entry, rule = own.entry, own.rule
+        holder = Rival(
+            key=entry.key,
+            version=entry.version,
+            agent=entry.agent,
+            person="" if entry.agent else entry.writer,
+            workflow=entry.workflow,
+            task=entry.task,
+            objective=entry.objective,
+            because=entry.because[:MAX_WORDS],
+            same=entry.value == own.wanted,
+            prefix=rule.prefix,
+            resolution=rule.resolution,
+        )
+        yield holder
+        for other in entry.candidates:
+            yield holder._replace(
+                agent=other.agent,
+                person="",
+                workflow="",
+                task=other.task,
+                objective=other.objective,
+                because=other.because[:MAX_WORDS],
+                same=other.value == own.wanted,
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

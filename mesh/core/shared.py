@@ -26,12 +26,12 @@ Source of the compare-and-set register: Herlihy, "Wait-free synchronization", TO
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from mesh.core.fitting import too_large, unfit
 from mesh.core.keys import (
     NO_RULES,
     Resolution,
@@ -201,13 +201,22 @@ class RulesEntry:
     source: int
 
 
+class Against(NamedTuple):
+    """What stood against one write of a change: the entry as it was, and the rule for its key."""
+
+    entry: Entry
+    wanted: bytes | None
+    rule: Rule
+
+
 class Judgement(NamedTuple):
     """What a change came to.
 
     `entries` are those of its keys afterwards, in its order, None for a key that has none; there
     are none of a change that is malformed. `versions` are those that this change made, 0 where that
     is forgotten. `written` is what is to be appended to `M.state`, in order. `reason` says why a
-    change was not accepted as it is, in words for its writer.
+    change was not accepted as it is, in words for its writer; `against` whom that was decided by,
+    and is empty for a repeat.
     """
 
     verdict: Verdict
@@ -215,6 +224,7 @@ class Judgement(NamedTuple):
     entries: tuple[Entry | None, ...]
     versions: tuple[int, ...] = ()
     written: tuple[Entry | RulesEntry, ...] = ()
+    against: tuple[Against, ...] = ()
 
 
 class _Said(NamedTuple):
@@ -340,14 +350,21 @@ class View:
         all_said = [self._weigh(change, write) for write in change.writes]
         verdict = _worst(said.verdict for said in all_said)
         reason = "; ".join(said.reason for said in all_said if said.verdict is verdict)[:MAX_REASON]
+        rules = self.rules.rules
+        against = tuple(
+            Against(entry, write.value, rule)
+            for write, said in zip(change.writes, all_said, strict=True)
+            if said.verdict is verdict and verdict not in (Verdict.ACCEPTED, Verdict.REFUSED)
+            if (entry := self.entries.get(write.key)) and (rule := rules.rule_for(write.key))
+        )
         if verdict in (Verdict.CONFLICT, Verdict.REFUSED):
-            return Judgement(verdict, reason, self._current(change))
+            return Judgement(verdict, reason, self._current(change), against=against)
         written = tuple(
             self._put(change, write, said, offset, append_ms)
             for write, said in zip(change.writes, all_said, strict=True)
         )
         versions = tuple(entry.version for entry in written)
-        return Judgement(verdict, reason, written, versions, written)
+        return Judgement(verdict, reason, written, versions, written, against)
 
     def _objection(self, change: Change, write: Write) -> str:
         key, expected, _ = write
@@ -499,7 +516,6 @@ class View:
 
 
 _RULES = "~rules"  # no key is called so
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _SEVERITY = {verdict: number for number, verdict in enumerate(Verdict)}
 
 
@@ -534,24 +550,7 @@ def _malformed(proposal: Proposal) -> str:
     if isinstance(proposal, Settlement):
         texts.append(("change", proposal.change, 1, MAX_NAME))
         keys, values = [proposal.key], [proposal.value]
-    return _unfit(texts) or apart(keys) or _too_large(values)
-
-
-def _unfit(texts: Iterable[tuple[str, str, int, int]]) -> str:
-    """Say which of the texts that an entry keeps is too short or long for it, or none at all."""
-    for name, text, least, most in texts:
-        if not least <= len(text) <= most:
-            return f"{name} has {len(text)} characters, {least} to {most} are allowed"
-        if not text.isascii() and _SURROGATE.search(text):
-            return f"{name} holds half of a surrogate pair, which is no text"
-    return ""
-
-
-def _too_large(values: Iterable[bytes | None]) -> str:
-    for value in values:
-        if value is not None and len(value) > MAX_VALUE_BYTES:
-            return f"a value has {len(value)} bytes, {MAX_VALUE_BYTES} are allowed"
-    return ""
+    return unfit(texts) or apart(keys) or too_large(values, MAX_VALUE_BYTES)
 
 
 def _behind(entry: Entry, write: Write) -> str:

@@ -1,8 +1,10 @@
 """The steps of shared state: what they ask of the core, how they are done, what is recorded.
 
 A read's record is `{"key", "version", "value", "contested", "agent", "task"}`, the last two being
-who wrote it and for what. A write's is `{"verdict", "reason", "versions", "entries"}`: the versions
-that it made, in the order of its keys, and their entries as they stand, each like a read.
+who wrote it and for what. A write's is `{"verdict", "reason", "versions", "entries", "asked",
+"rivals"}`: the versions that it made, in the order of its keys, and their entries as they stand,
+each like a read; in `asked` the versions that it expected, its objective and its reason; and who
+stood against it, each as a `messages.Rival`.
 """
 
 from __future__ import annotations
@@ -187,7 +189,28 @@ class Writing(_Doer):
             return clip(f"it cannot be proposed: {problem}"), _ZERO, NOTHING
         verdict = judged.verdict
         error = "" if verdict in ACCEPTING else clip(f"{verdict}: {judged.reason}")
-        return error, _ZERO, _verdict_body(judged)
+        return error, _ZERO, self._verdict_body(judged)
+
+    def _verdict_body(self, judged: Judged) -> Body:
+        """Return a verdict as it is recorded; the values of several keys may be too much for it."""
+        entries: list[bytes] = []
+        left = MAX_VALUE_BYTES
+        for current in judged.entries:
+            left -= len(current.value or b"")
+            try:
+                value = current.value if left >= 0 else None
+                entries.append(_entry(current.key, current, value))
+            except WireError:
+                entries.append(_entry(current.key, current, None))
+        asked = {**self._why._asdict(), "expected": [write.expected for write in self._writes]}
+        tail = {
+            "reason": judged.reason,
+            "rivals": [rival._asdict() for rival in judged.rivals],
+            "verdict": judged.verdict,
+            "versions": judged.versions,
+        }
+        head = canonical_json({"asked": asked})[:-1]
+        return body(head + b',"entries":[' + b",".join(entries) + b"]," + canonical_json(tail)[1:])
 
 
 # --- what is recorded -----------------------------------------------------------------------------
@@ -218,18 +241,3 @@ def _entry(key: str, row: Row | Current, value: bytes | None) -> bytes:
         return canonical_json({**members, "value": None})
     parse_json(value)
     return canonical_json(members)[:-1] + b',"value":' + value + b"}"
-
-
-def _verdict_body(judged: Judged) -> Body:
-    """Return a verdict as it is recorded; the values of several keys may be too much for it."""
-    entries: list[bytes] = []
-    left = MAX_VALUE_BYTES
-    for current in judged.entries:
-        left -= len(current.value or b"")
-        try:
-            entries.append(_entry(current.key, current, current.value if left >= 0 else None))
-        except WireError:
-            entries.append(_entry(current.key, current, None))
-    head = {"reason": judged.reason, "verdict": judged.verdict, "versions": judged.versions}
-    listed = b",".join(entries)
-    return body(b'{"entries":[' + listed + b"]," + canonical_json(head)[1:])

@@ -45,6 +45,7 @@ NESTED: Mapping[str, type] = {
     "Position": effects.Position,
     "Record": WireRecord,
     "Resolution": keys.Resolution,
+    "Rival": messages.Rival,
     "Rule": keys.Rule,
     "Rules": keys.Rules,
     "StepKind": values.StepKind,

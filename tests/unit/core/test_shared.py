@@ -13,6 +13,7 @@ from mesh.core.shared import (
     MAX_VALUE_BYTES,
     MAX_WRITES,
     RECENT,
+    Against,
     Change,
     Entry,
     Judgement,
@@ -89,7 +90,10 @@ class TestAcceptance:
         bench.write("one", "r/l", 0, b"x")
         before = bench.view.through
         judged = bench.judge(change("two", ("r/k", 0, b"x"), ("r/l", 0, b"y")))
-        assert judged == Judgement(V.CONFLICT, judged.reason, (None, bench.entry("r/l")))
+        entry = bench.entry("r/l")
+        against = (Against(entry, b"y", RULES.rules[0]),)
+        said = Judgement(V.CONFLICT, judged.reason, (None, entry), against=against)
+        assert judged == said
         assert "r/l: version 0 was expected, and s wrote version 1 in task 0-t" in judged.reason
         assert bench.view.through == before
 
@@ -248,6 +252,44 @@ class TestMerge:
         judged = bench.write("two", "m/set", 0, b'["%b"]' % (b"b" * half))
         assert (judged.verdict, judged.written) == (V.REFUSED, ())
         assert "merged, the value has" in judged.reason
+
+
+class TestAgainst:
+    """Whom a verdict was decided by: what its writer is told of the other side."""
+
+    @pytest.mark.parametrize(
+        ("objective", "verdict"),
+        [("risk", V.PREFERRED), ("speed", V.CONFLICT), ("cost", V.CONTESTED)],
+    )
+    def test_who_stands_against_a_late_change(self, objective: str, verdict: Verdict) -> None:
+        bench = Bench()
+        bench.write("one", "a/k", 0, b"x")
+        before = bench.entry("a/k")
+        judged = bench.write("two", "a/k", 0, b"y", objective=objective)
+        assert judged.verdict is verdict
+        assert judged.against == (Against(before, b"y", RULES.rules[3]),)
+
+    def test_one_that_is_merged(self) -> None:
+        bench = Bench()
+        bench.write("one", "m/max", 0, b"5")
+        (against,) = bench.write("two", "m/max", 0, b"3").against
+        assert (against.entry.value, against.wanted, against.rule.merge) == (b"5", b"3", "max")
+
+    def test_nobody_stands_against_what_is_accepted_refused_or_a_repeat(self) -> None:
+        bench = Bench()
+        assert bench.write("one", "a/k", 0, b"x").against == ()
+        assert bench.write("two", "a/k", 9, b"x").against == ()
+        assert bench.write("risk", "a/k", 0, b"y", objective="risk").against != ()
+        assert bench.write("risk", "a/k", 0, b"y", objective="risk").against == ()
+
+    def test_only_the_keys_that_decided_count(self) -> None:
+        bench = Bench()
+        bench.write("one", "m/max", 0, b"5")
+        bench.write("old", "m/set", 0, b'["a"]')
+        bench.write("gone", "m/set", 1, None)
+        judged = bench.judge(change("two", ("m/max", 0, b"7"), ("m/set", 0, b'["b"]')))
+        assert judged.verdict is V.CONFLICT
+        assert [own.entry.key for own in judged.against] == ["m/set"]
 
 
 class TestArbitration:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mesh.core import calls as c
-from mesh.core.messages import Current, Judged
+from mesh.core.keys import Resolution
+from mesh.core.messages import MAX_RIVALS, MAX_WORDS, Current, Judged, Rival
 from mesh.core.settings import MAX_BODY_BYTES, MAX_REASON
 from mesh.core.shared import MAX_VALUE_BYTES, Change, Verdict, Write
 from mesh.core.values import NOTHING, Amount, Body, Effect, Status, StepKind
@@ -29,6 +30,19 @@ WRITES = (Write("a/b", 3, b'{"x":1}'),)
 WHY = Why("risk", "two sources agree")
 NO_COST = Amount()
 WORK = c.Work(TASK, TASK, 77, 1, 1, "", opened(count, b"{}"), START_MS, 0)
+STOOD = Rival(
+    key="a/b",
+    version=4,
+    agent="other",
+    person="",
+    workflow=TASK,
+    task=TASK,
+    objective="cost",
+    because="it was cheaper",
+    same=False,
+    prefix="a/",
+    resolution=Resolution.ARBITRATE,
+)
 LONG = b'"%b"' % (b"x" * 4_000)
 
 
@@ -171,6 +185,8 @@ async def test_an_accepted_write_tells_its_versions_and_entries() -> None:
     error, contents = await written(judged(7))
     assert error == ""
     assert told(contents) == {
+        "asked": {"because": "two sources agree", "expected": [3], "objective": "risk"},
+        "rivals": [],
         "verdict": "accepted",
         "reason": "",
         "versions": [1],
@@ -196,6 +212,25 @@ async def test_one_that_is_not_in_force_is_a_step_that_failed_with_all_that_is_k
     assert told(contents)["entries"][0]["version"] == 1
 
 
+async def test_who_stood_against_a_write_is_recorded() -> None:
+    _, contents = await written(replace(judged(7, Verdict.CONFLICT), rivals=(STOOD,)))
+    assert told(contents)["rivals"] == [
+        {
+            "agent": "other",
+            "because": "it was cheaper",
+            "key": "a/b",
+            "objective": "cost",
+            "person": "",
+            "prefix": "a/",
+            "resolution": "arbitrate",
+            "same": False,
+            "task": TASK,
+            "version": 4,
+            "workflow": TASK,
+        }
+    ]
+
+
 async def test_a_verdict_stays_one_event_however_much_is_told() -> None:
     keys = [f"a/{number}" for number in range(32)]
     entries = tuple(Current(key, 1, LONG, "o", "t", contested=False) for key in keys)
@@ -207,6 +242,7 @@ async def test_a_verdict_stays_one_event_however_much_is_told() -> None:
             reason="r" * MAX_REASON,
             versions=(),
             entries=entries,
+            rivals=(STOOD._replace(because="w" * MAX_WORDS),) * MAX_RIVALS,
         )
     )
     assert len(error) == MAX_REASON

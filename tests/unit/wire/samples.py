@@ -219,7 +219,15 @@ KEPT: tuple[shared.Entry | shared.RulesEntry, ...] = (
     shared.RulesEntry(rules=RULES, person="eve", because="the board said so", source=3),
 )
 JUDGED = m.judged(
-    CHANGE, 17, shared.Judgement(shared.Verdict.CONTESTED, "both serve risk", (ENTRY, None), (4, 0))
+    CHANGE,
+    17,
+    shared.Judgement(
+        shared.Verdict.CONTESTED,
+        "both serve risk",
+        (ENTRY, None),
+        (4, 0),
+        against=(shared.Against(ENTRY, b"3", RULES.rules[0]),),
+    ),
 )
 
 
