@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from mesh.cli.failures import CommandError, Exit
 from mesh.cli.keeping import StateReader, append, of_rules
 from mesh.cli.output import Out
-from mesh.cli.policies import NAME, Document, Held, Plan, plan, rules_of
+from mesh.cli.policies import Contents, Held, Plan, contents_held, plan
 from mesh.core.keys import Rules
 from mesh.core.shared import RulesAdopted, RulesEntry, View
 from mesh.errors import WireError, WrongTopic
 from mesh.ports import Log, Place
 from mesh.wire import topics
 from mesh.wire.entries import PolicyDocument, decode_policy, encode_entry
+from mesh.wire.policies import NAME, Document
 from mesh.wire.state import RULES_KEY, encode_proposal
 
 if TYPE_CHECKING:
@@ -78,16 +79,16 @@ class Policies:
                 place = Place(self._reader.changes, step.partition)
                 await self._append(place, RULES_KEY, encode_proposal(adopted))
             self.done += 1
-        await self._confirm(made.rules)
+        await self._confirm(made.contents)
 
     async def _append(self, place: Place, key: bytes, value: bytes) -> None:
         await append(self._log, place, key, value, timeout_s=self._config.timeout_s)
 
-    async def _confirm(self, rules: Rules) -> None:
+    async def _confirm(self, contents: Contents) -> None:
         """Read back what holds: of two that apply at once, the first wins in each partition."""
         held = await self.held()
-        others = [own for own, found in held.partitions.items() if found != rules]
-        if others or rules_of(held.document) != rules:
+        others = [own for own, found in held.partitions.items() if found != contents.rules]
+        if others or contents_held(held.document) != contents:
             where = f"partition {others[0]}" if others else self._topic
             raise CommandError(
                 f"somebody applied another policy meanwhile, and it holds in {where}; look at it "

@@ -1,61 +1,26 @@
 """The policy of a mesh: a file that an operator writes, and how it differs from what holds.
 
-The file is TOML. What it says about shared state becomes the rules that every partition of
-`M.changes` is told; the whole of it stands on `M.policy`. A word that this release does not know is
-refused: a rule that nobody follows is worse than none.
+What the file says about shared state becomes the rules that every partition of `M.changes` is told;
+the whole of it stands on `M.policy`, where the watchman reads the rest. What may stand in it is
+said in `mesh.wire.policies`.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from mesh.core.keys import MAX_RULES, NO_RULES, Resolution, Rule, Rules, check_rules
-from mesh.core.merges import MERGES
-from mesh.core.settings import MAX_NAME
-from mesh.errors import DefinitionError, UsageError
+from mesh.core.detectors.limits import Limits
+from mesh.core.keys import NO_RULES, Rule, Rules
+from mesh.core.responses import DEFAULTS
+from mesh.errors import UsageError
 from mesh.wire.entries import PolicyDocument
-from mesh.wire.primitives import MAX_LONG
+from mesh.wire.policies import Document, parse
 
-NAME: Final = "mesh"
-"""The key of the one policy there is so far: the whole mesh's."""
 MAX_DOCUMENT_BYTES = 64 * 1_024
 """Of a file: with what stands around it, it is one event, and so are the rules in it."""
-MAX_SHOWN = 3
-"""Mistakes that one line names: the others come to light when these are mended."""
-
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
-
-
-class StateRule(BaseModel):
-    """One `[[state]]` table: how conflicts are resolved under a prefix."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    prefix: Name
-    resolution: Literal["reject", "merge", "arbitrate"]
-    merge: str = ""
-
-
-class Document(BaseModel):
-    """The whole file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    version: int = Field(ge=1, le=MAX_LONG)
-    objectives: list[Name] = Field(default_factory=list, max_length=MAX_RULES)
-    state: list[StateRule] = Field(default_factory=list, max_length=MAX_RULES)
-
-    def rules(self) -> Rules:
-        """Return what is said about shared state; in an order, so that equal ones are equal."""
-        found = (Rule(own.prefix, Resolution(own.resolution), own.merge) for own in self.state)
-        return Rules(self.version, tuple(self.objectives), tuple(sorted(found)))
 
 
 def read_file(path: Path) -> tuple[str, Document]:
@@ -77,62 +42,6 @@ def read_file(path: Path) -> tuple[str, Document]:
     return text, parse(text, str(path))
 
 
-def parse(text: str, where: str) -> Document:
-    """Return what the text of a policy says.
-
-    Raises:
-        UsageError: Something in it is wrong; the message begins with `where`, names the field and
-            says what to do.
-    """
-    try:
-        document = Document(**tomllib.loads(text))
-        check_rules(document.rules()._replace(rules=_as_written(document)))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where}: no TOML: {error}") from error
-    except ValidationError as error:
-        raise UsageError(f"{where}: {'; '.join(_mistakes(error))}") from error
-    except DefinitionError as error:
-        raise UsageError(f"{where}: {str(error).replace('rules[', 'state[', 1)}") from error
-    return document
-
-
-def _as_written(document: Document) -> tuple[Rule, ...]:
-    """Return the rules in the order of the file, so that a mistake has the number it has there."""
-    return tuple(Rule(own.prefix, Resolution(own.resolution), own.merge) for own in document.state)
-
-
-_HINTS: Mapping[str, str] = {
-    "version": "a number above 0 that grows with each change of the file",
-    "objectives": 'names, the most important first: objectives = ["risk", "cost"]',
-    "state": "one [[state]] table for each prefix of keys",
-    "prefix": "`*`, or segments parted by `/`, like suppliers/",
-    "resolution": f"one of {', '.join(Resolution)}",
-    "merge": f"one of {', '.join(sorted(MERGES))}, and only where resolution is merge",
-}
-
-
-def _mistakes(error: ValidationError) -> Iterator[str]:
-    every = error.errors()
-    for own in every[:MAX_SHOWN]:
-        yield _mistake(own["loc"], own["type"], own["msg"])
-    if len(every) > MAX_SHOWN:
-        yield f"and {len(every) - MAX_SHOWN} more"
-
-
-def _mistake(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    where = "".join(f"[{own}]" if isinstance(own, int) else f".{own}" for own in place).lstrip(".")
-    names = [own for own in place if isinstance(own, str)]
-    name = names[-1] if names else ""
-    if kind == "extra_forbidden":
-        known = list((StateRule if len(names) > 1 else Document).model_fields)
-        near = get_close_matches(name, known, n=1)
-        return f"{where}: there is no such field; " + (
-            f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        )
-    said = "it is missing" if kind == "missing" else message[:1].lower() + message[1:]
-    return f"{where}: {said}; it is {_HINTS[name]}"
-
-
 # --- what holds, and what would change ----------------------------------------------------------
 
 
@@ -141,6 +50,13 @@ class Held(NamedTuple):
 
     document: PolicyDocument | None
     partitions: Mapping[int, Rules]
+
+
+class Contents(NamedTuple):
+    """What a policy says: the rules of shared state, and by field what the watchman goes by."""
+
+    rules: Rules
+    watching: Mapping[str, str]
 
 
 class Difference(NamedTuple):
@@ -164,11 +80,16 @@ class Step(NamedTuple):
 class Plan:
     """What is to be done about a policy. `held` is the version on `M.policy`, 0 for none."""
 
-    rules: Rules
+    contents: Contents
     held: int
     document: bool
     differences: tuple[Difference, ...]
     steps: tuple[Step, ...]
+
+    @property
+    def rules(self) -> Rules:
+        """What every partition is to be told."""
+        return self.contents.rules
 
     @property
     def pending(self) -> bool:
@@ -187,15 +108,15 @@ def plan(document: Document, held: Held) -> Plan:
     Raises:
         UsageError: Its contents differ, and its version does not grow.
     """
-    rules = document.rules()
-    before = rules_of(held.document)
+    contents = contents_of(document)
+    rules, before = contents.rules, contents_held(held.document)
     steps = tuple(
         Step(partition, own.version, own != rules)
         for partition, own in sorted(held.partitions.items())
     )
-    differs = before != rules
+    differs = before != contents
     above = max(
-        [before.version if differs else 0, *(step.held for step in steps if step.pending)],
+        [before.rules.version if differs else 0, *(step.held for step in steps if step.pending)],
         default=0,
     )
     if rules.version <= above:
@@ -204,26 +125,49 @@ def plan(document: Document, held: Held) -> Plan:
             f"write version = {above + 1}"
         )
     return Plan(
-        rules=rules,
+        contents=contents,
         held=held.document.version if held.document is not None else 0,
         document=differs,
-        differences=tuple(differences(before, rules)),
+        differences=tuple(differences(before, contents)),
         steps=steps,
     )
 
 
-def rules_of(document: PolicyDocument | None) -> Rules:
-    """Return the rules of a document; of one that another release wrote, only its version."""
+def contents_of(document: Document) -> Contents:
+    """Return what a document says, comments and order aside."""
+    return Contents(document.rules(), document.watching())
+
+
+def contents_held(document: PolicyDocument | None) -> Contents:
+    """Return what a policy that holds says; of one that another release wrote, its version."""
     if document is None:
-        return NO_RULES
+        return Contents(NO_RULES, {})
     try:
-        return parse(document.document, document.name).rules()
+        return contents_of(parse(document.document, document.name))
     except UsageError:
-        return Rules(document.version)
+        return Contents(Rules(document.version), {})
 
 
-def differences(before: Rules, after: Rules) -> Iterator[Difference]:
-    """Yield what differs between two versions of the rules, in the order of a file."""
+def differences(before: Contents, after: Contents) -> Iterator[Difference]:
+    """Yield what differs between two versions of a policy, in the order of a file."""
+    yield from _of_rules(before.rules, after.rules)
+    for field in sorted({*before.watching, *after.watching}):
+        was, will = before.watching.get(field, ""), after.watching.get(field, "")
+        if was != will:
+            yield Difference(field, was, will, "" if will else _default(field))
+
+
+def _default(field: str) -> str:
+    """Say what holds of a limit, or an incident, that is not named any more."""
+    name = field.rpartition(".")[2]
+    if field.startswith("incidents."):
+        return f"it is {DEFAULTS[name].response} then"
+    if field.count(".") == 1:
+        return f"{getattr(Limits(), name):,} are allowed then"
+    return "a more general limit holds then"
+
+
+def _of_rules(before: Rules, after: Rules) -> Iterator[Difference]:
     if before.objectives != after.objectives:
         order = (", ".join(before.objectives), ", ".join(after.objectives))
         yield Difference("objectives", *order, "arbitration prefers the first")

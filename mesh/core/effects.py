@@ -15,7 +15,7 @@ from mesh.core.calls import Perform, Probe, Refuse, Resolve, Review, Start, Stop
 from mesh.core.facts import Fact
 from mesh.core.messages import Envelope
 from mesh.core.tasks import Header
-from mesh.core.values import Ancestor, Inbox, TaskPartition
+from mesh.core.values import Amount, Ancestor, Inbox, TaskPartition
 
 HandlerEffect = Start | Resolve | Perform | Probe | Review | Refuse | Stop
 
@@ -104,6 +104,10 @@ class Incident(NamedTuple):
     `limit` how much is allowed; `chain` is what led to `task`, root first and the task itself last;
     `evidence` are the events that prove it. `id` is derived from what it is about, so that it is
     the same in every replay; "" for a finding that is told each time.
+
+    `response` is what answers it (`mesh.core.responses`), `policy` the version of the policy that
+    said so, 0 for none, and `spent` what the workflow had cost by then, None where that is not
+    known. What a person writes has the `person`; an answer names the incident that it `answers`.
     """
 
     kind: str
@@ -117,6 +121,11 @@ class Incident(NamedTuple):
     limit: int = 0
     chain: tuple[Ancestor, ...] = ()
     evidence: tuple[Position, ...] = ()
+    response: str = ""
+    policy: int = 0
+    spent: Amount | None = None
+    person: str = ""
+    answers: str = ""
 
 
 class Refusal(NamedTuple):

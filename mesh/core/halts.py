@@ -55,7 +55,9 @@ class HaltOrder:
     """A target is halted, or lifted again.
 
     `person` or `detector` says who ordered it. `incident` is the id of the finding that tells of it
-    with the chain that led to it.
+    with the chain that led to it. `through` is, for a workflow, the offset of its audit partition
+    up to which the author of the order looked, -1 where that was not said: what was found before it
+    is dealt with (`mesh.core.responses`).
     """
 
     target: str
@@ -65,6 +67,7 @@ class HaltOrder:
     detector: str
     because: str
     incident: str
+    through: int = -1
 
     @property
     def author(self) -> str:
@@ -106,10 +109,18 @@ class Halts:
         self.agents = frozenset(own.name for own in halted if own and own.kind is TargetKind.AGENT)
         return True
 
-    def next_order(
-        self, target: str, *, halted: bool, because: str, person: str = "", detector: str = ""
+    def next_order(  # noqa: PLR0913 - what an order says
+        self,
+        target: str,
+        *,
+        halted: bool,
+        because: str,
+        person: str = "",
+        detector: str = "",
+        incident: str = "",
+        through: int = -1,
     ) -> HaltOrder:
-        """Return an order made for what was seen here."""
+        """Return an order made for what was seen here; without an `incident` it is one itself."""
         known = self._orders.get(target)
         number = known.number + 1 if known is not None else 1
         return HaltOrder(
@@ -119,7 +130,8 @@ class Halts:
             person=person,
             detector=detector,
             because=because,
-            incident=derive("halt", target, number),
+            incident=incident or derive("halt", target, number),
+            through=through,
         )
 
     def in_force(self, target: str) -> HaltOrder | None:
@@ -164,6 +176,7 @@ def finding(order: HaltOrder, chain: tuple[Ancestor, ...] = ()) -> Incident:
         id=order.incident,
         detector=order.detector,
         chain=chain,
+        person=order.person,
     )
 
 

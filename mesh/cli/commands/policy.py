@@ -64,8 +64,9 @@ async def _run(session: Session, file: Path, because: str | None) -> None:
     from mesh.cli import state_picture, state_shapes
     from mesh.cli.adopting import Policies
     from mesh.cli.ordering import person
-    from mesh.cli.policies import NAME, read_file
+    from mesh.cli.policies import read_file
     from mesh.cli.reading import connected
+    from mesh.wire.policies import NAME
 
     text, document = read_file(file)
     config, out = session.config(), session.out

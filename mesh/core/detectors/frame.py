@@ -17,7 +17,7 @@ from mesh.core.effects import Incident, Position
 from mesh.core.ids import derive
 from mesh.core.ledger import Ledger
 from mesh.core.tasks import Phase, TaskState
-from mesh.core.values import Ancestor, Body, Cause, Outcome
+from mesh.core.values import Amount, Ancestor, Body, Cause, Outcome
 
 MAX_EVIDENCE = 32
 """Events that a finding names: enough to see the pattern, small enough for one record."""
@@ -112,7 +112,8 @@ class Finding:
 
     `thing` is what it is about: of one thing in one workflow there is one finding. `measure` says
     what was counted, `seen` how much, `limit` how much is allowed. `chain` are the tasks that led
-    there, the task itself last. `evidence` are offsets in the audit partition.
+    there, the task itself last. `evidence` are offsets in the audit partition. The watch adds `at`,
+    the offset by which it was found, and what the workflow had `spent` by then.
     """
 
     detector: str
@@ -126,6 +127,8 @@ class Finding:
     chain: tuple[Ancestor, ...]
     evidence: tuple[int, ...]
     text: str
+    at: int = -1
+    spent: Amount | None = None
 
     @property
     def id(self) -> str:
@@ -146,6 +149,7 @@ class Finding:
             limit=self.limit,
             chain=self.chain,
             evidence=tuple(Position("audit", partition, offset) for offset in self.evidence),
+            spent=self.spent,
         )
 
 

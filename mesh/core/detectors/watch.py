@@ -22,6 +22,7 @@ from mesh.core.detectors.retry_storm import RetryStorm
 from mesh.core.detectors.velocity import Velocity
 from mesh.core.ledger import OF_NO_TASK, Ledger
 from mesh.core.tasks import TaskState
+from mesh.core.values import Amount
 
 MAX_FINDINGS = 64
 """Findings about one workflow: whoever has not looked after so many will not after one more."""
@@ -122,7 +123,7 @@ class Watch:
         for one in found:
             if one.id not in known.told and len(known.told) < MAX_FINDINGS:
                 known.told.add(one.id)
-                new.append(one)
+                new.append(replace(one, at=sight.record.offset, spent=_spent(sight)))
         return new
 
     def _broken(self, detector: Detector, sight: Sight, error: Exception) -> Finding:
@@ -155,3 +156,10 @@ class Watch:
             self.forget(fact.workflow)
         elif len(known.tasks) > 2 * len(members) + 1:
             known.tasks = {name: own for name, own in known.tasks.items() if name in members}
+
+
+def _spent(sight: Sight) -> Amount | None:
+    """Return what the workflow has cost so far; None where its root task is not known."""
+    if sight.root.opened.task != sight.opened.workflow:
+        return None
+    return sight.ledger.cost(sight.root)

@@ -8,7 +8,7 @@ from mesh.cli.adopting import Policies
 from mesh.cli.failures import CommandError
 from mesh.cli.keeping import StateReader
 from mesh.cli.output import Out
-from mesh.cli.policies import NAME, Held, Plan, parse
+from mesh.cli.policies import Held, Plan
 from mesh.core.keys import NO_RULES, Rules
 from mesh.core.shared import RulesAdopted
 from mesh.errors import TransportError, WrongTopic
@@ -16,6 +16,7 @@ from mesh.ports import Place
 from mesh.transport.memory import Appending, Fate, MemoryBroker
 from mesh.wire import topics
 from mesh.wire.entries import PolicyDocument, decode_policy, encode_entry
+from mesh.wire.policies import NAME, parse
 from mesh.wire.state import decode_proposal
 from tests.unit.cli.shared_world import CHANGES, MESH, REJECT, SharedWorld
 from tests.unit.cli.test_keeping import CONFIG, reading

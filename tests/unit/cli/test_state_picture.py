@@ -8,9 +8,10 @@ from rich.console import Console, RenderableType
 from mesh.cli import state_picture as picture
 from mesh.cli.checking import Checked
 from mesh.cli.differing import Changed
-from mesh.cli.policies import Held, parse, plan
+from mesh.cli.policies import Held, plan
 from mesh.core.keys import Resolution, Rule, Rules
 from mesh.core.shared import Write
+from mesh.wire.policies import parse
 from tests.unit.cli.shared_world import ACME, ARBITRATE, REJECT, STATE, SharedWorld, contested
 from tests.unit.cli.test_histories import history
 from tests.unit.cli.test_policies import RULES, TEXT, held

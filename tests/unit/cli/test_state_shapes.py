@@ -7,7 +7,8 @@ from pathlib import Path
 from mesh.cli import state_shapes
 from mesh.cli.checking import Checked, Difference
 from mesh.cli.differing import Changed
-from mesh.cli.policies import NAME, parse, plan
+from mesh.cli.policies import plan
+from mesh.wire.policies import NAME, parse
 from tests.unit.cli.shared_world import ACME, contested
 from tests.unit.cli.test_histories import history
 from tests.unit.cli.test_policies import TEXT, held

@@ -90,6 +90,9 @@ def test_an_order_is_made_for_what_was_seen() -> None:
     assert (first.number, second.number) == (1, 2)
     assert (first.author, second.author) == ("detector loop", "eve")
     assert first.incident != second.incident
+    assert (first.through, second.through) == (-1, -1)
+    found = halts.next_order("agent/ann", halted=True, because="", incident="5f", through=7)
+    assert (found.incident, found.through) == ("5f", 7)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +131,13 @@ def test_an_order_is_a_finding_with_the_chain_that_led_to_it() -> None:
     chain = (Ancestor("0-a", "demo.root", "ann", b""),)
     told = finding(ORDER, chain)
     assert told == Incident(
-        "halt", "0-a", "", "workflow/0-a is halted by eve: too dear", "5f", chain=chain
+        "halt",
+        "0-a",
+        "",
+        "workflow/0-a is halted by eve: too dear",
+        "5f",
+        chain=chain,
+        person="eve",
     )
     lifted = finding(replace(ORDER, target="agent/ann", halted=False, person="", detector="loop"))
     assert (lifted.kind, lifted.workflow, lifted.detector) == ("lift", "", "loop")

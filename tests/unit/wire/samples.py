@@ -142,6 +142,7 @@ ENTRIES: tuple[entries.Entry, ...] = (
         detector="",
         because="it orders twice",
         incident="5f2a",
+        through=58,
     ),
     Incident(
         kind="loop",
@@ -155,6 +156,11 @@ ENTRIES: tuple[entries.Entry, ...] = (
         limit=1,
         chain=OPENED.ancestors,
         evidence=(Position("audit", 3, 41), Position("audit", 3, 44)),
+        response="halt",
+        policy=4,
+        spent=AMOUNT,
+        person="eve",
+        answers="5f2b",
     ),
     DEAD,
 )
