@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mesh.cli.failures import CommandError, Exit, not_found
 from mesh.cli.keeping import append
 from mesh.core.halts import HaltOrder, Halts, TargetKind, finding, target_of
+from mesh.core.ids import audit_partition_of
 from mesh.core.tasks import Phase
 from mesh.errors import WireError, WrongTopic
 from mesh.ports import Incoming, Log, Place
@@ -127,6 +128,18 @@ class Desk:
             async for batch in batches:
                 for incoming in batch:
                     yield incoming
+
+    async def looked(self, target: str) -> int:
+        """Return up to which offset of the audit stream a person can have looked at a target now.
+
+        It is that of a workflow's partition; -1 for other targets, and where there is none.
+        """
+        parsed = target_of(target)
+        if parsed is None or parsed.kind is not TargetKind.WORKFLOW:
+            return -1
+        ends = await self._log.ends(topics.audit(self._config.mesh))
+        _, end = ends.get(audit_partition_of(parsed.name), (0, -1))
+        return end
 
     async def give(self, order: HaltOrder) -> Standing:
         """Write an order and the finding that tells of it; return it as it holds.

@@ -132,6 +132,8 @@ class ProcessorServer(Incarnations["Processor"]):
             "told": watchman.told,
             "repeated": watchman.repeated,
             "untold": watchman.untold,
+            "halted": watchman.halted,
+            "policy-unread": watchman.responder.unread,
         }
         yield Sample(
             "mesh_watch_events_total",

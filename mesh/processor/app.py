@@ -62,7 +62,7 @@ class Processor:
         brokers: Where Faust connects to.
         name: Of this worker, unique in the mesh; "" makes one.
         skips_newer: Make dead letters of what a newer release seems to have written.
-        limits: Of the detectors.
+        limits: Of the detectors, while no policy says others.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class Processor:
             limits=self._limits,
             skips_newer=self._skips_newer,
         )
+        await self.watchman.start()
         self._owners = {self._topic: self.keeper, self._audit: self.watchman}
         # on a thread: what Faust does with its decorators reads files
         self._app = app = await asyncio.to_thread(self._make)
@@ -175,6 +176,8 @@ class Processor:
                 owner.give_up(partition)
         if self._app is not None:
             await self._stop(self._app)
+        if self.watchman is not None:
+            await self.watchman.close()
         await self.log.close()
 
     async def _stop(self, app: faust.App) -> None:

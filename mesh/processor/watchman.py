@@ -3,6 +3,7 @@
 The owner of a `Watchman` tells it which partitions are its own and gives it their records::
 
     watchman = Watchman(log, mesh, failed=...)   # after `await check_audit(log, mesh)`
+    await watchman.start()                 # reads the policy and the orders, and goes on reading
     await watchman.take(partition, first)  # `first`: the committed offset; reads what it must
     await watchman.see(record)             # one after the other; waits where too much is on its way
     watchman.commits()                     # {partition: offset} that may be committed now
@@ -10,11 +11,14 @@ The owner of a `Watchman` tells it which partitions are its own and gives it the
     await watchman.look()                  # every half second: the lag, and where to begin again
     await watchman.settle(timeout_s)       # before giving up in peace
     watchman.give_up(partition)            # what comes later of it is dropped
+    await watchman.close()                 # reads no more
 
-**Order of effects.** A finding is appended to `M.incidents` under its workflow; only when that is
-acknowledged may the record that led to it be committed. Its id is derived from what it is about, so
-a repeat (an append whose outcome was unknown, a restart, a worker that was replaced and writes on)
-is the same incident, and readers show it once.
+**Order of effects.** A finding is appended to `M.incidents` under its workflow, with what answers
+it by the policy of that moment. When that is acknowledged and the answer is a halt, the order is
+appended to `M.control`, if one is due (`mesh.core.responses`); only when that is acknowledged, too,
+may the record that led to it be committed. An incident's id is derived from what it is about, so a
+repeat (an append whose outcome was unknown, a restart, a worker that was replaced and writes on) is
+the same incident, and readers show it once.
 
 **Where a successor begins.** To judge the record at the committed offset one must know every
 workflow that is open there, from its beginning, and all supervisions. So a `Header` is kept (see
@@ -27,10 +31,12 @@ entry yet.
 A header is written once everything before it is settled, so it and the commit need no order: with
 an old one more is read, and nothing else differs.
 
-What lies between header and commit is read quietly. What is found there about workflows that are
-still open is told again, for limits may have changed since; the rest was told before the commit.
+What lies between header and commit is read quietly. What is found there about workflows that have
+ended was told before the commit. What is found about open ones is looked up on `M.incidents`: what
+was told is answered as it was told, by the policy of then (a halt that is due still is given, and
+what a person lifted stays lifted); what was not, for limits may have changed since, is told now.
 
-Nothing here decides what a fact means, and nothing acts on a finding.
+Nothing here decides what a fact means.
 """
 
 from __future__ import annotations
@@ -45,6 +51,9 @@ from typing import NamedTuple
 
 from mesh.core.detectors.frame import Finding
 from mesh.core.detectors.limits import LimitTable
+from mesh.core.effects import Incident
+from mesh.core.halts import HaltOrder
+from mesh.core.responses import Response
 from mesh.core.tasks import Header
 from mesh.errors import MeshError, NewerSchema, TransportError, WireError, WrongTopic
 from mesh.ports import Incoming, Log, Place, Report
@@ -52,6 +61,7 @@ from mesh.processor.beat import RECALLED, Beat
 from mesh.processor.inputs import check_alike, read_fact
 from mesh.processor.notes import BEGINNING, encode_note, note_key, read_note, within
 from mesh.processor.owner import Owner
+from mesh.processor.responder import Cases, Responder
 from mesh.wire import topics
 from mesh.wire.entries import encode_entry
 
@@ -74,7 +84,8 @@ async def check_audit(log: Log, mesh: str) -> int:
             message names each.
     """
     pair = (topics.audit(mesh), topics.open_workflows(mesh))
-    return await check_alike(log, pair, topics.incidents(mesh))
+    others = (topics.incidents(mesh), topics.control(mesh), topics.policy(mesh))
+    return await check_alike(log, pair, *others)
 
 
 class Progress(NamedTuple):
@@ -90,7 +101,7 @@ class Watchman(Owner["Post"]):
     Args:
         log: Where to read and append; opened, and closed, by the caller.
         mesh: The mesh's name.
-        limits: The detectors' limits.
+        limits: The detectors' limits while no policy says others.
         failed: Told why nothing can go on: the log is over, or a newer release wrote a fact.
         skips_newer: Pass over what a newer release seems to have written, as over garbage.
     """
@@ -113,17 +124,22 @@ class Watchman(Owner["Post"]):
         """By kind, as they were found; what is found again after a restart counts again."""
         self.told = 0
         """Incidents that were acknowledged."""
+        self.halted = 0
+        """Orders to halt that were acknowledged."""
         self.repeated = 0
         """Appends that were made again because their outcome was unknown."""
         self.untold = 0
         """Findings that fit into no record."""
         self._log = log
         self._mesh = mesh
-        self._limits = limits
         self._skips_newer = skips_newer
         self._audit = topics.audit(mesh)
         self._open = topics.open_workflows(mesh)
         self._incidents = topics.incidents(mesh)
+        self._control = topics.control(mesh)
+        self.responder = Responder(log, mesh, failed=self._fail, limits=limits)
+        self.responder.changed = self._policy_changed
+        self.responder.lifted = self._was_lifted
         self._flying = 0
         self._again: deque[_Telling] = deque()
         self._changed = asyncio.Event()
@@ -150,6 +166,24 @@ class Watchman(Owner["Post"]):
         waiting = (post for post in self.parts.values() if not post.ready.is_set())
         return {post.partition: Progress(post.beat.next, post.until) for post in waiting}
 
+    async def start(self) -> None:
+        """Read the policy that holds and the orders that were given; call it before `take`.
+
+        Raises:
+            WrongTopic: A topic is missing.
+            TransportError: The log cannot be read.
+        """
+        await self.responder.start()
+
+    async def close(self) -> None:
+        """Read no more; call it when all was given up."""
+        await self.responder.close()
+
+    def _policy_changed(self) -> None:
+        """Judge by the limits of a new policy from here on."""
+        for post in self.parts.values():
+            post.beat.watch.limits = self.responder.limits
+
     # --- partitions -----------------------------------------------------------------------------
 
     def take(self, partition: int, first: int) -> Coroutine[None, None, None]:
@@ -162,7 +196,7 @@ class Watchman(Owner["Post"]):
             TransportError: The log cannot be read; the partition is not taken. From the awaiting.
         """
         self.give_up(partition)
-        post = self.parts[partition] = Post(partition, Beat(BEGINNING, self._limits))
+        post = self.parts[partition] = Post(partition, self.responder)
         return self._take(post, first)
 
     async def _take(self, post: Post, first: int) -> None:
@@ -173,7 +207,7 @@ class Watchman(Owner["Post"]):
             low, high = ends[post.partition]
             note = await read_note(self._log, Place(self._open, post.partition))
             header = within(note, low, high, f"{self._audit}[{post.partition}]")
-            post.beat = Beat(header, self._limits)
+            post.beat = Beat(header, self.responder.limits)
             post.first = max(header.offset, min(first, high))
             post.end, post.noted, post.committed = high, header.offset, min(first, high)
             await self._restore(post)
@@ -230,8 +264,13 @@ class Watchman(Owner["Post"]):
                     if post.gone:
                         return
         beat.next = max(beat.next, post.first)
+        told = await self.responder.told({own.workflow for own in held}) if held else {}
         for finding in held:
-            self._tell(post, finding, None)
+            known = told.get(finding.id)
+            if known is None:
+                self._tell(post, finding, None)
+            elif known.response == Response.HALT:
+                self._halt(post, post.cases.add(known, finding.at))
 
     def _restored(self, post: Post, batch: Sequence[Incoming]) -> Sequence[Finding]:
         found: list[Finding] = []
@@ -314,14 +353,29 @@ class Watchman(Owner["Post"]):
 
     def _tell(self, post: Post, finding: Finding, due: _Due | None) -> None:
         """Put a finding on the incidents' topic; `due` waits for it."""
+        incident = self.responder.responses.answered(finding.incident(post.partition))
         try:
-            value = encode_entry(finding.incident(post.partition))
+            value = encode_entry(incident)
         except WireError:
             _log.exception("a finding about %s fits into no record", finding.workflow)
             self.untold += 1
             return
         key = finding.workflow.encode()
-        self._append(_Telling(post, Place(self._incidents, -1), key, value, due))
+        halts = (incident, finding.at) if incident.response == Response.HALT else None
+        self._append(_Telling(post, Place(self._incidents, -1), key, value, due, halts))
+
+    def _halt(self, post: Post, order: HaltOrder | None, due: _Due | None = None) -> None:
+        """Give an order that is due; `due` waits for it."""
+        if order is None or post.gone:
+            return
+        _log.warning("%s is halted: %s", order.target, order.because)
+        place = Place(self._control, 0)
+        self._append(_Telling(post, place, order.target.encode(), encode_entry(order), due))
+
+    def _was_lifted(self, workflow: str) -> None:
+        """Halt a workflow again for what its lifter had not seen."""
+        for post in tuple(self.parts.values()):
+            self._halt(post, post.cases.again(workflow))
 
     def _append(self, telling: _Telling) -> None:
         self._flying += 1
@@ -337,8 +391,11 @@ class Watchman(Owner["Post"]):
         if report.error is not None:
             self._unknown(telling, report.error)
             return
+        if telling.halts is not None:
+            self._halt(telling.post, telling.post.cases.add(*telling.halts), telling.due)
         self._landed(telling)
         self.told += telling.place.topic == self._incidents
+        self.halted += telling.place.topic == self._control
 
     def _unknown(self, telling: _Telling, why: str) -> None:
         """Make an append again, at the next look; its record stays due until then."""
@@ -416,9 +473,9 @@ class Watchman(Owner["Post"]):
 class Post:
     """Mutable: one partition in our hands; `first` is where watching begins."""
 
-    def __init__(self, partition: int, beat: Beat) -> None:
+    def __init__(self, partition: int, responder: Responder) -> None:
         self.partition = partition
-        self.beat = beat
+        self.beat = Beat(BEGINNING, responder.limits)
         self.first = 0
         self.given = 0
         self.committed = 0
@@ -429,6 +486,7 @@ class Post:
         self.noted = 0
         self.note: Header | None = None
         self.note_at = 0
+        self.cases = Cases(responder, self.is_open)
 
     def __repr__(self) -> str:
         state = "gone" if self.gone else "ready" if self.ready.is_set() else "restoring"
@@ -451,6 +509,10 @@ class Post:
         """The offset up to which is read before records are watched as they come."""
         return max(self.first, self.given)
 
+    def is_open(self, workflow: str) -> bool:
+        """Tell whether a workflow has not ended."""
+        return self.beat.is_open(workflow)
+
     def pop_settled(self) -> None:
         """Drop what has been told of."""
         while self.dues and not self.dues[0].left:
@@ -468,13 +530,17 @@ class _Due:
 
 
 class _Telling(NamedTuple):
-    """An append, with what waits for it; it can be made again."""
+    """An append, with what waits for it; it can be made again.
+
+    `halts` is the incident that halts its workflow then, and the offset by which it was found.
+    """
 
     post: Post
     place: Place
     key: bytes
     value: bytes
     due: _Due | None = None
+    halts: tuple[Incident, int] | None = None
 
 
 def _recall(beat: Beat, record: Incoming) -> None:

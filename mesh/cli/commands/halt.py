@@ -87,7 +87,8 @@ async def _halt(
         orders = await desk.read()
         standing = orders.standing(target)
         if standing is None:
-            standing = await desk.give(_next(orders, target, because, halted=True))
+            through = await desk.looked(target)
+            standing = await desk.give(_next(orders, target, because, through, halted=True))
         else:
             out.say(f"{target} is {standing}; nothing was ordered")
         await _tell(session, log, standing)
@@ -102,13 +103,17 @@ async def _lift(session: Session, text: str, because: str) -> None:
         desk = Desk(log, config, out)
         orders = await desk.read()
         target = halted_target(text, orders)
-        await _tell(session, log, await desk.give(_next(orders, target, because, halted=False)))
+        through = await desk.looked(target)
+        order = _next(orders, target, because, through, halted=False)
+        await _tell(session, log, await desk.give(order))
 
 
-def _next(orders: Orders, target: str, because: str, *, halted: bool) -> HaltOrder:
+def _next(orders: Orders, target: str, because: str, through: int, *, halted: bool) -> HaltOrder:
     from mesh.cli.ordering import person
 
-    return orders.halts.next_order(target, halted=halted, because=because, person=person())
+    return orders.halts.next_order(
+        target, halted=halted, because=because, person=person(), through=through
+    )
 
 
 async def _known(session: Session, log: Log, kind: TargetKind, name: str, *, force: bool) -> str:

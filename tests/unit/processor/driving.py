@@ -29,6 +29,7 @@ class Driver:
 
     async def start(self) -> None:
         """Join the group, and watch from now on."""
+        await self.watchman.start()
         self._reader = await self._log.join([self._audit], self._group, self)
         self._running = asyncio.create_task(self._run(self._reader))
 
@@ -77,6 +78,7 @@ class Driver:
         for task in (self._running, *self._taking):
             task.cancel()
         await asyncio.gather(self._running, *self._taking, return_exceptions=True)
+        await self.watchman.close()
 
     async def assigned(self, places: Mapping[Place, Commit | None]) -> None:
         for place, commit in places.items():

@@ -33,6 +33,7 @@ from tests.unit.processor.quarrel import (
 )
 
 AUDIT, OPEN, INCIDENTS = topics.audit(MESH), topics.open_workflows(MESH), topics.incidents(MESH)
+CONTROL, POLICY = topics.control(MESH), topics.policy(MESH)
 KEY = b"watchman/0"
 NEWER = MARKER + bytes(range(8)) + b"whatever"
 LAX = LimitTable(mesh=Limits(**dict.fromkeys(("loop_returns", "loop_returns_opaque"), 99)))
@@ -53,6 +54,7 @@ class Site:
         self.broker = broker_of((), self.clock)
         self.failures: list[MeshError] = []
         self.logs: list[MemoryLog] = []
+        self.watchmen: list[Watchman] = []
 
     async def log(self) -> MemoryLog:
         log = MemoryLog(self.broker)
@@ -61,9 +63,12 @@ class Site:
         return log
 
     async def watchman(self, limits: LimitTable | None = None, *, skips: bool = False) -> Watchman:
-        return Watchman(
+        watchman = Watchman(
             await self.log(), MESH, failed=self.failures.append, limits=limits, skips_newer=skips
         )
+        await watchman.start()
+        self.watchmen.append(watchman)
+        return watchman
 
     def write(self, end: int | None = None) -> None:
         """Let the audit stream go on, to its end or as far as `end`."""
@@ -94,6 +99,8 @@ class Site:
 async def site(recorded: Recorded) -> AsyncIterator[Site]:
     site = Site(recorded)
     yield site
+    for watchman in site.watchmen:
+        await watchman.close()
     for log in site.logs:
         await log.close(0.0)
 
@@ -524,7 +531,8 @@ async def test_a_topic_that_is_missing_is_named(site: Site) -> None:
     log = await site.log()
     with pytest.raises(WrongTopic, match=r"test\.audit is missing; test\.open is missing"):
         await check_audit(log, MESH)
-    for name, count in ((AUDIT, 2), (OPEN, 3), (INCIDENTS, 1)):
+    others = (INCIDENTS, CONTROL, POLICY)
+    for name, count in ((AUDIT, 2), (OPEN, 3), *((own, 1) for own in others)):
         site.broker.create_topic(TopicPlan(name=name, partitions=count))
     with pytest.raises(WrongTopic, match="partitioned alike"):
         await check_audit(log, MESH)
