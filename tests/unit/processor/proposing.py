@@ -66,6 +66,8 @@ def plans(mesh: str = MESH, partitions: int = PARTITIONS) -> tuple[TopicPlan, ..
         topics.audit(mesh): 2,
         topics.open_workflows(mesh): 2,
         topics.incidents(mesh): 1,
+        topics.control(mesh): 1,
+        topics.policy(mesh): 1,
     }
     return tuple(TopicPlan(name=name, partitions=count) for name, count in counts.items())
 
