@@ -30,7 +30,6 @@ from tests.histories.operations import Write as Asked
 
 COUNTED = frozenset({"accepted", "merged", "preferred", "contested"})
 REJECTING = frozenset({"plain", "together", "wide"})
-LATE = "too much came since"
 
 
 class Made(NamedTuple):
@@ -249,7 +248,7 @@ def verdicts(lines: Iterable[Mapping[str, Any]], state: State) -> Iterator[str]:
                     yield f"lost: version {version} of {key} is not of {change}, as was told"
         elif verdict == "conflict":
             made_it = (one.change == change for one in state.made.get(line["keys"][0], {}).values())
-            if LATE not in line["reason"] and any(made_it):
+            if not line["forgotten"] and any(made_it):
                 yield f"{change} was told to conflict, and made a version of {line['keys'][0]}"
         else:
             yield f"{change} was told to be {verdict}: {line['reason']}"

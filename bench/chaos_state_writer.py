@@ -27,7 +27,7 @@ from typing import Any
 from bench import chaos_state_keys as keys
 from bench.chaos_state_keys import OBJECTIVES, SCOPE, kind_of
 from mesh.core.messages import Judged
-from mesh.core.shared import ACCEPTING, RECENT, Change, Settlement, Verdict, Write
+from mesh.core.shared import ACCEPTING, Change, Settlement, Verdict, Write
 from mesh.core.values import Holder, Inbox
 from mesh.ports import Place
 from mesh.runtime.clock import SystemClock
@@ -98,6 +98,7 @@ class Verdicts:
             "versions": list(judged.versions),
             "now": [entry.version for entry in judged.entries],
             "reason": judged.reason,
+            "forgotten": judged.forgotten,
             "again": again,
         }
         os.write(self._file, json.dumps(line, separators=(",", ":")).encode() + b"\n")
@@ -227,7 +228,7 @@ class Writer:
             self._client, key, h.Write(value=name, expected_version=expected)
         )
         judged = await self._propose(change)
-        answer = answer_of(judged, expected)
+        answer = answer_of(judged)
         if answer is not None:
             self._recorder.answered(number, answer)
         elif judged.verdict is Verdict.REFUSED:
@@ -255,16 +256,16 @@ class Writer:
 
     async def _again(self, change: Change) -> None:
         """Send a predecessor's write again: what it made, it made once."""
-        self._told.add(change, await self._propose(change), again=True)
+        self._told.add(change, await self._propose(change, again=True), again=True)
 
     @property
     def waiting(self) -> int:
         """Return how many writes have no verdict yet."""
         return len(self._proposals or ())
 
-    async def _propose(self, change: Change) -> Judged:
+    async def _propose(self, change: Change, *, again: bool = False) -> Judged:
         assert self._proposals is not None
-        judged = await self._proposals.propose(change)
+        judged = await self._proposals.propose(change, again=again)
         for entry in judged.entries:
             self._known[entry.key] = max(entry.version, self._known.get(entry.key, 0))
         return judged
@@ -321,19 +322,13 @@ class Writer:
         return changes
 
 
-def answer_of(judged: Judged, expected: int) -> h.Answer | None:
-    """Return what a verdict says about a register; None where it says nothing.
-
-    A change that comes so late that nobody remembers whether a copy of it was accepted before is
-    refused, and may have been accepted.
-    """
+def answer_of(judged: Judged) -> h.Answer | None:
+    """Return what a verdict says about a register; None where it says nothing."""
     if judged.verdict in ACCEPTING:
         return h.Accepted(version=judged.versions[0] or None)
-    if judged.verdict is not Verdict.CONFLICT:
+    if judged.forgotten or judged.verdict is not Verdict.CONFLICT:
         return None
     [entry] = judged.entries
-    if expected < entry.version - RECENT:
-        return None
     return h.Refused(version=entry.version, value=json.loads(entry.value or b"null"))
 
 

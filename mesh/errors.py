@@ -17,6 +17,7 @@ Everything the mesh raises on purpose descends from `MeshError`::
     ├── StateError             shared state did not do what was asked
     │   ├── Conflict           somebody else's change came first; this one is not in force
     │   │   └── Contested      both serve the same objective: a person settles it
+    │   ├── OutcomeUnknown     whether the write was accepted nobody can tell any more
     │   ├── WriteRefused       no rule allows the change, or its value cannot be merged
     │   └── ValueMismatch      an entry's value is not of the type that it is read as
     ├── JournalMismatch        the handler's code no longer fits the journal of its task
@@ -134,6 +135,13 @@ class Conflict(StateError):
 
 class Contested(Conflict):
     """It and another serve the same objective: the other's value stands until a person decides."""
+
+
+class OutcomeUnknown(StateError):
+    """Whether the write was accepted nobody can tell any more: too much came since.
+
+    An earlier copy of it may be in force, or overwritten by now: read, and decide what to do.
+    """
 
 
 class WriteRefused(StateError):

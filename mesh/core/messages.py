@@ -172,6 +172,7 @@ class Judged:
     """Processor to writer: what became of the copy of your change at `offset` of `M.changes`.
 
     `rivals` stood against it, at most `MAX_RIVALS`; of a repeat none are known.
+    What is not accepted, and is `forgotten`, may have been accepted as an earlier copy.
     """
 
     change: str
@@ -181,6 +182,7 @@ class Judged:
     versions: tuple[int, ...]
     entries: tuple[Current, ...]
     rivals: tuple[Rival, ...] = ()
+    forgotten: bool = False
 
 
 Content = (
@@ -209,6 +211,7 @@ def judged(change: Change, offset: int, judgement: Judgement) -> Judged:
         versions=judgement.versions,
         entries=tuple(entries),
         rivals=tuple(islice(_rivals(judgement.against), MAX_RIVALS)),
+        forgotten=judgement.forgotten,
     )
 
 

@@ -14,8 +14,8 @@ entries are written in order and before the next change is judged; one at it may
 of each of its keys, and is answered from `recent`. What was in conflict stays so while the rules
 stay: versions only grow, and in an arbitration a change must come before *everything* that was
 accepted since the version that it expected, and never comes before a person's word that it has not
-seen. What expected a version older than `recent` reaches is a conflict under any rule, and says
-that nobody can tell any more whether it was accepted before.
+seen. What expected a version older than `recent` reaches is a conflict under any rule, and
+`forgotten`: the view cannot tell whether it was accepted before. Its writer can, from `M.state`.
 
 **`M.state` is written in the order of the judgements**, whoever writes: the owner of the partition
 hands `written`, and what `restore` returns, to one queue, commits an offset of `M.changes` when all
@@ -27,7 +27,7 @@ Source of the compare-and-set register: Herlihy, "Wait-free synchronization", TO
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -216,7 +216,8 @@ class Judgement(NamedTuple):
     are none of a change that is malformed. `versions` are those that this change made, 0 where that
     is forgotten. `written` is what is to be appended to `M.state`, in order. `reason` says why a
     change was not accepted as it is, in words for its writer; `against` whom that was decided by,
-    and is empty for a repeat.
+    and is empty for a repeat. What is not accepted, and is `forgotten`, may have been as an earlier
+    copy: no entry remembers as much as was accepted since.
     """
 
     verdict: Verdict
@@ -225,6 +226,7 @@ class Judgement(NamedTuple):
     versions: tuple[int, ...] = ()
     written: tuple[Entry | RulesEntry, ...] = ()
     against: tuple[Against, ...] = ()
+    forgotten: bool = False
 
 
 class _Said(NamedTuple):
@@ -316,7 +318,7 @@ class View:
         known = [past.verdict for past in pasts if past is not None]
         if not known:
             return None
-        verdict = _worst(known)
+        verdict = worst(known)
         reason = "" if verdict is Verdict.ACCEPTED else f"it was {verdict} before"
         versions = tuple(0 if past is None else past.version for past in pasts)
         return Judgement(verdict, reason, self._current(change), versions)
@@ -346,10 +348,10 @@ class View:
         objections = (self._objection(change, write) for write in change.writes)
         reason = next(filter(None, objections), "")
         if reason:
-            return Judgement(Verdict.REFUSED, reason[:MAX_REASON], self._current(change))
+            return self._unchanged(change, Verdict.REFUSED, reason)
         all_said = [self._weigh(change, write) for write in change.writes]
-        verdict = _worst(said.verdict for said in all_said)
-        reason = "; ".join(said.reason for said in all_said if said.verdict is verdict)[:MAX_REASON]
+        verdict = worst(said.verdict for said in all_said)
+        reason = "; ".join(said.reason for said in all_said if said.verdict is verdict)
         rules = self.rules.rules
         against = tuple(
             Against(entry, write.value, rule)
@@ -358,13 +360,21 @@ class View:
             if (entry := self.entries.get(write.key)) and (rule := rules.rule_for(write.key))
         )
         if verdict in (Verdict.CONFLICT, Verdict.REFUSED):
-            return Judgement(verdict, reason, self._current(change), against=against)
+            return self._unchanged(change, verdict, reason, against)
         written = tuple(
             self._put(change, write, said, offset, append_ms)
             for write, said in zip(change.writes, all_said, strict=True)
         )
         versions = tuple(entry.version for entry in written)
-        return Judgement(verdict, reason, written, versions, written, against)
+        return Judgement(verdict, reason[:MAX_REASON], written, versions, written, against)
+
+    def _unchanged(
+        self, change: Change, verdict: Verdict, reason: str, against: tuple[Against, ...] = ()
+    ) -> Judgement:
+        """Return a verdict by which nothing changes."""
+        current = self._current(change)
+        said = Judgement(verdict, reason[:MAX_REASON], current, against=against)
+        return said._replace(forgotten=all(map(_is_forgotten, current, change.writes)))
 
     def _objection(self, change: Change, write: Write) -> str:
         key, expected, _ = write
@@ -470,24 +480,10 @@ class View:
             return Judgement(Verdict.REFUSED, reason, (known,))
         version = known.version + 1
         past = Past(version, settlement.change, Verdict.SETTLED, known.objective)
-        entry = self._keep(
-            Entry(
-                key=settlement.key,
-                version=version,
-                value=settlement.value,
-                agent="",
-                writer=settlement.person,
-                workflow="",
-                task="",
-                step="",
-                objective=known.objective,
-                because=settlement.because,
-                source=offset,
-                append_ms=append_ms,
-                candidates=(),
-                recent=_recall(known, past),
-            )
-        )
+        entry = replace(known, version=version, value=settlement.value, candidates=())
+        entry = replace(entry, source=offset, append_ms=append_ms, recent=_recall(known, past))
+        entry = replace(entry, writer=settlement.person, because=settlement.because)
+        entry = self._keep(replace(entry, agent="", workflow="", task="", step=""))
         return Judgement(Verdict.SETTLED, "", (entry,), (version,), (entry,))
 
     def _adopt(self, adopted: RulesAdopted, offset: int) -> Judgement:
@@ -519,7 +515,7 @@ _RULES = "~rules"  # no key is called so
 _SEVERITY = {verdict: number for number, verdict in enumerate(Verdict)}
 
 
-def _worst(verdicts: Iterable[Verdict]) -> Verdict:
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """Return the verdict on a whole of which each part has one."""
     return max(verdicts, key=_SEVERITY.__getitem__)
 
@@ -562,9 +558,14 @@ def _behind(entry: Entry, write: Write) -> str:
     return f"{entry.key}: version {write.expected} was expected, and {whose}{task}"
 
 
+def _is_forgotten(entry: Entry | None, write: Write) -> bool:
+    """Tell whether a write may have been accepted without being remembered."""
+    return entry is not None and max(0, write.expected) < entry.version - len(entry.recent)
+
+
 def _unresolved(rule: Rule, entry: Entry, write: Write) -> str:
     """Say why no rule resolves this conflict; "" if it is for the rule to resolve."""
-    if write.expected < entry.version - len(entry.recent):
+    if _is_forgotten(entry, write):
         return "; too much came since to tell whether this was accepted before"
     since = (past for past in entry.recent if past.version > write.expected)
     if any(past.verdict is Verdict.SETTLED for past in since):

@@ -26,6 +26,7 @@ from mesh.core.shared import ACCEPTING, MAX_VALUE_BYTES, MAX_WRITES, Verdict, Wr
 from mesh.errors import (
     Conflict,
     Contested,
+    OutcomeUnknown,
     ScopeError,
     StateError,
     UsageError,
@@ -220,6 +221,8 @@ class SharedState:
             Conflict: Another change came first; it is told with the entry as it is now.
             Contested: Both serve the same objective: a person settles it.
             WriteRefused: No rule allows it.
+            OutcomeUnknown: It was begun long ago, by a worker that died, and whether it was
+                accepted nobody can tell any more.
             ScopeError, UsageError: It cannot be proposed; nothing was sent.
         """
         written = await self.write_all(
@@ -310,7 +313,8 @@ class SharedState:
 
         Raises:
             Conflict: It came too late each time.
-            Contested, WriteRefused, ScopeError, ValueMismatch: As `read` and `write` do.
+            Contested, WriteRefused, OutcomeUnknown, ScopeError, ValueMismatch: As `read` and
+                `write` do.
         """
         _check_key(key)
         self._check_scope(key, "writes", self._services.writes)
@@ -425,7 +429,9 @@ def _refusal(writes: tuple[Write, ...], verdict: Mapping[str, Any]) -> StateErro
         if entry["contested"] or entry["version"] != write.expected
     ]
     kind: type[StateError] = WriteRefused
-    if verdict["verdict"] != Verdict.REFUSED:
+    if verdict.get("forgotten"):
+        kind = OutcomeUnknown
+    elif verdict["verdict"] != Verdict.REFUSED:
         kind = Contested if any(entry["contested"] for entry in late) else Conflict
     versions = {entry["key"]: entry["version"] for entry in entries}
     return kind(verdict["reason"], **_told((late or entries)[0]), versions=versions)

@@ -4,7 +4,8 @@ A read's record is `{"key", "version", "value", "contested", "agent", "task"}`, 
 who wrote it and for what. A write's is `{"verdict", "reason", "versions", "entries", "asked",
 "rivals"}`: the versions that it made, in the order of its keys, and their entries as they stand,
 each like a read; in `asked` the versions that it expected, its objective and its reason; and who
-stood against it, each as a `messages.Rival`.
+stood against it, each as a `messages.Rival`. Where nobody can tell whether it was accepted, it has
+`"forgotten": true` besides.
 """
 
 from __future__ import annotations
@@ -147,7 +148,11 @@ class Looking(_Doer):
 
 
 class Writing(_Doer):
-    """Proposes a change, and waits for what is said of it."""
+    """Proposes a change, and waits for what is said of it.
+
+    In the first start of the first award nobody has begun its step before; in any other it may be
+    one that a dead worker proposed, or one that was unwound while it waited.
+    """
 
     __slots__ = ("_step", "_why", "_work", "_writes")
 
@@ -164,6 +169,10 @@ class Writing(_Doer):
         self._step = step
         self._writes = writes
         self._why = why
+
+    @property
+    def _is_again(self) -> bool:
+        return self._work.epoch > 1 or self._work.restart > 0
 
     async def perform(self, key: str) -> tuple[str, Amount, Body]:
         """Return error, cost and the verdict; `key` is the change's id."""
@@ -184,11 +193,13 @@ class Writing(_Doer):
             inbox=proposals.inbox,
         )
         try:
-            judged = await proposals.propose(change)
+            judged = await proposals.propose(change, again=self._is_again)
         except WireError as problem:
             return clip(f"it cannot be proposed: {problem}"), _ZERO, NOTHING
         verdict = judged.verdict
         error = "" if verdict in ACCEPTING else clip(f"{verdict}: {judged.reason}")
+        if judged.forgotten:
+            error = clip(f"unknown: {judged.reason}")
         return error, _ZERO, self._verdict_body(judged)
 
     def _verdict_body(self, judged: Judged) -> Body:
@@ -203,12 +214,14 @@ class Writing(_Doer):
             except WireError:
                 entries.append(_entry(current.key, current, None))
         asked = {**self._why._asdict(), "expected": [write.expected for write in self._writes]}
-        tail = {
+        tail: dict[str, Any] = {
             "reason": judged.reason,
             "rivals": [rival._asdict() for rival in judged.rivals],
             "verdict": judged.verdict,
             "versions": judged.versions,
         }
+        if judged.forgotten:
+            tail["forgotten"] = True
         head = canonical_json({"asked": asked})[:-1]
         return body(head + b',"entries":[' + b",".join(entries) + b"]," + canonical_json(tail)[1:])
 

@@ -148,7 +148,7 @@ def test_answers_that_the_view_does_not_bear_out_are_found(story: Story) -> None
     assert sum(text.startswith("lost") for text in found) == 3
 
 
-def told(change: str, verdict: str, version: int = 0, reason: str = "") -> dict[str, Any]:
+def told(change: str, verdict: str, version: int = 0, *, forgotten: bool = False) -> dict[str, Any]:
     return {
         "change": change,
         "keys": ["plain/g/x"],
@@ -156,15 +156,16 @@ def told(change: str, verdict: str, version: int = 0, reason: str = "") -> dict[
         "verdict": verdict,
         "versions": [version],
         "now": [3],
-        "reason": reason,
+        "reason": "",
+        "forgotten": forgotten,
         "again": True,
     }
 
 
 def test_verdicts_that_the_view_does_not_bear_out_are_found(story: Story) -> None:
     state = story.state()
-    late = f"x; {counting.LATE} to tell"
-    right = [told("c1", "accepted", 1), told("c2", "conflict"), told("c1", "conflict", 0, late)]
+    late = told("c1", "conflict", forgotten=True)
+    right = [told("c1", "accepted", 1), told("c2", "conflict"), late]
     assert list(counting.verdicts(right, state)) == []
     wrong = [told("c1", "accepted", 2), told("c1", "conflict"), told("c9", "refused")]
     assert len(list(counting.verdicts(wrong, state))) == len(wrong)

@@ -9,13 +9,13 @@ from bench.chaos_state_keys import kind_of, mixed, wide
 from bench.chaos_state_writer import answer_of
 from mesh.core.keys import is_key
 from mesh.core.messages import Current, Judged
-from mesh.core.shared import RECENT, Verdict
+from mesh.core.shared import Verdict
 from mesh.wire.state import state_partition
 from tests.histories.operations import Accepted, Refused
 
 
-def verdict(kind: Verdict, *, made: int = 0, version: int = 4) -> Judged:
-    entry = Current("plain/g/x", version, b'"c1"', "writer", "", contested=False)
+def verdict(kind: Verdict, *, made: int = 0, forgotten: bool = False) -> Judged:
+    entry = Current("plain/g/x", 4, b'"c1"', "writer", "", contested=False)
     return Judged(
         change="c",
         offset=1,
@@ -23,20 +23,19 @@ def verdict(kind: Verdict, *, made: int = 0, version: int = 4) -> Judged:
         reason="",
         versions=(made,) if kind is Verdict.ACCEPTED else (),
         entries=(entry,),
+        forgotten=forgotten,
     )
 
 
 def test_a_verdict_is_an_answer_where_it_says_something() -> None:
-    assert answer_of(verdict(Verdict.ACCEPTED, made=4), 3) == Accepted(version=4)
-    assert answer_of(verdict(Verdict.ACCEPTED), 3) == Accepted(version=None)
-    assert answer_of(verdict(Verdict.CONFLICT), 3) == Refused(version=4, value="c1")
-    assert answer_of(verdict(Verdict.REFUSED), 3) is None
+    assert answer_of(verdict(Verdict.ACCEPTED, made=4)) == Accepted(version=4)
+    assert answer_of(verdict(Verdict.ACCEPTED)) == Accepted(version=None)
+    assert answer_of(verdict(Verdict.CONFLICT)) == Refused(version=4, value="c1")
+    assert answer_of(verdict(Verdict.REFUSED)) is None
 
 
-def test_a_conflict_that_comes_too_late_leaves_open_what_became_of_it() -> None:
-    far = verdict(Verdict.CONFLICT, version=3 + RECENT)
-    assert answer_of(far, 3) == Refused(version=3 + RECENT, value="c1")
-    assert answer_of(far, 2) is None
+def test_a_conflict_of_which_nobody_knows_with_whom_is_no_answer() -> None:
+    assert answer_of(verdict(Verdict.CONFLICT, forgotten=True)) is None
 
 
 def test_keys_are_of_all_kinds_and_in_every_partition() -> None:

@@ -223,7 +223,7 @@ class TestMerge:
         for number in range(RECENT):
             bench.write(f"more-{number}", "m/max", number + 3, b"0")
         judged = bench.write("two", "m/max", 0, b"9")
-        assert judged.verdict is V.CONFLICT
+        assert (judged.verdict, judged.forgotten) == (V.CONFLICT, True)
         assert "too much came since to tell whether this was accepted before" in judged.reason
         assert bench.entry("m/max").value == b"0"
 

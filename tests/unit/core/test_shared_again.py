@@ -188,9 +188,23 @@ class TestRepeats:
         for number in range(RECENT):
             bench.write(f"{number}", "r/k", number + 1, b"x")
         assert bench.judge(both).versions == (0, 1)
+        other = bench.judge(replace(both, change="other"))
+        assert (other.verdict, other.forgotten) == (V.CONFLICT, False)
         for number in range(RECENT):
             bench.write(f"{number}", "r/l", number + 1, b"x")
-        assert bench.judge(both).verdict is V.CONFLICT
+        judged = bench.judge(both)
+        assert (judged.verdict, judged.forgotten) == (V.CONFLICT, True)
+
+    def test_what_the_rules_refuse_may_have_been_accepted_before(self) -> None:
+        bench = Bench()
+        own = change("own", ("r/k", 0, b"x"))
+        bench.judge(own)
+        for number in range(RECENT):
+            judged = bench.judge(replace(own, scope=("m/",)))
+            assert judged.verdict is V.ACCEPTED
+            bench.write(f"{number}", "r/k", number + 1, b"x")
+        judged = bench.judge(replace(own, scope=("m/",)))
+        assert (judged.verdict, judged.forgotten) == (V.REFUSED, True)
 
     def test_who_lags_too_far_reads_again(self) -> None:
         bench = Bench()

@@ -6,11 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from mesh.core.shared import Verdict, Write
+from mesh.core.messages import Judged
+from mesh.core.shared import Change, Verdict, Write
 from mesh.core.values import Holder
 from mesh.errors import TransportError, WireError
 from mesh.ports import Headers, Place, Report
-from mesh.runtime.proposals import AGAIN_MAX_MS, AGAIN_MS, HAPPENED, RETRY_MS, Proposals
+from mesh.runtime.proposals import (
+    AGAIN_MAX_MS,
+    AGAIN_MS,
+    HAPPENED,
+    PASSED_MS,
+    RETRY_MS,
+    Proposals,
+)
 from mesh.testing.clock import ManualClock
 from mesh.transport.memory import MemoryBroker, MemoryLog
 from mesh.wire.state import decode_proposal, state_partition
@@ -56,10 +64,19 @@ class Bench:
         self.proposals = Proposals(
             ME, INBOX, log=self.line, mesh="demo", partitions=3, clock=self.clock
         )
-        self.verdict = asyncio.ensure_future(self.proposals.propose(change()))
+        self.verdict = self.propose("c1")
 
-    def hear(self, offset: int, verdict: Verdict = Verdict.ACCEPTED) -> None:
-        assert self.proposals.heard(envelope(judged(offset, verdict)), judged(offset, verdict))
+    def propose(self, name: str) -> asyncio.Task[Judged]:
+        return asyncio.ensure_future(self.proposals.propose(change(name)))
+
+    def hear(self, offset: int, verdict: Verdict = Verdict.ACCEPTED, name: str = "c1") -> None:
+        told = judged(offset, verdict, name)
+        assert self.proposals.heard(envelope(told), told)
+
+    def sent(self) -> list[str]:
+        """Return the names of the changes that were sent, in their order."""
+        sent = [decode_proposal(value) for _, _, value in self.line.sent]
+        return [own.change for own in sent if isinstance(own, Change)]
 
     def wait(self, ms: int) -> None:
         self.clock.move_to(self.clock.now_ms() + ms)
@@ -90,7 +107,20 @@ async def test_a_change_goes_where_its_group_lives_and_its_verdict_comes_back() 
     assert len(own.line.sent) == 1
 
 
-async def test_it_is_sent_again_and_again_while_nobody_judges_it() -> None:
+# --- when to send a copy ------------------------------------------------------------------------
+
+
+async def several(*names: str) -> Bench:
+    """Return changes that stand in the log one after the other, from offset 0 on."""
+    own = Bench()
+    tasks = [own.verdict, *map(own.propose, names)]
+    await asyncio.sleep(0)
+    for offset, _ in enumerate(tasks):
+        own.line.land(offset, offset)
+    return own
+
+
+async def test_in_a_silence_it_is_sent_again_ever_more_rarely() -> None:
     own = await bench()
     for copy, pause_ms in enumerate([5_000, 10_000, 20_000, 40_000, 60_000, 60_000]):
         own.line.land(copy, copy)
@@ -104,10 +134,125 @@ async def test_it_is_sent_again_and_again_while_nobody_judges_it() -> None:
     assert await own.done()
 
 
+async def test_in_a_silence_one_asks_for_all_that_wait_the_longest_first() -> None:
+    own = await several("c2", "c3")
+    own.wait(AGAIN_MS)
+    own.line.land(3, 3)
+    own.wait(2 * AGAIN_MS)
+    own.line.land(4, 4)
+    own.wait(4 * AGAIN_MS)
+    assert own.sent() == ["c1", "c2", "c3", "c1", "c2", "c3"]
+
+
+async def test_who_answers_ends_the_silence() -> None:
+    own = await several("c2", "c3")
+    own.wait(AGAIN_MS)
+    own.wait(AGAIN_MS)  # the second is due after twice the pause
+    own.hear(0)
+    own.wait(AGAIN_MS - 1)
+    assert own.sent() == ["c1", "c2", "c3", "c1"]
+    own.wait(1)
+    assert own.sent() == ["c1", "c2", "c3", "c1", "c2"]
+
+
+async def test_a_verdict_on_what_stands_higher_says_that_one_was_lost() -> None:
+    own = await several("c2", "c3")
+    own.hear(1, name="c2")
+    own.wait(PASSED_MS - 1)
+    assert len(own.line.sent) == 3
+    own.wait(1)
+    assert own.sent() == ["c1", "c2", "c3", "c1"]
+    own.hear(0, Verdict.CONFLICT)  # of an earlier judge, and too late
+    own.line.land(3, 3)
+    assert not await own.done()
+    own.hear(3, Verdict.CONFLICT)
+    assert (await own.verdict).offset == 3
+
+
+async def test_a_verdict_that_was_overtaken_is_waited_for() -> None:
+    own = await several("c2")
+    own.hear(1, name="c2")
+    own.hear(0, Verdict.CONFLICT)
+    assert (await own.verdict).verdict is Verdict.CONFLICT
+    own.wait(10 * AGAIN_MAX_MS)
+    assert own.sent() == ["c1", "c2"]
+
+
+async def test_one_may_be_passed_over_before_it_is_known_where_it_stands() -> None:
+    own = await bench()
+    second = own.propose("c2")
+    await asyncio.sleep(0)
+    own.hear(1, name="c2")
+    assert (await second).offset == 1
+    own.line.land(0, 0)
+    own.wait(PASSED_MS)
+    assert own.sent() == ["c1", "c2", "c1"]
+
+
+async def test_the_verdict_on_a_copy_tells_of_others_whoever_waits_for_it() -> None:
+    own = await several("c2")
+    own.wait(AGAIN_MS)
+    own.line.land(2, 2)
+    own.hear(0)  # the first copy was judged after all; that of c2 was lost
+    assert await own.done()
+    own.hear(2)
+    own.wait(PASSED_MS)
+    assert own.sent() == ["c1", "c2", "c1", "c2"]
+
+
+async def test_a_partition_says_nothing_of_another() -> None:
+    own = await bench()
+    own.line.land(0, 0)
+    other = replace(change("c2"), writes=(Write("b/b", 0, b"1"),))
+    assert state_partition("b/b", 3) != state_partition("a/b", 3)
+    verdict = asyncio.ensure_future(own.proposals.propose(other))
+    await asyncio.sleep(0)
+    own.line.land(1, 9)
+    entry = judged(9, change_id="c2").entries[0]._replace(key="b/b")
+    told = replace(judged(9, change_id="c2"), entries=(entry,))
+    assert own.proposals.heard(envelope(told), told)
+    assert (await verdict).offset == 9
+    own.wait(AGAIN_MS - 1)
+    assert len(own.line.sent) == 2
+
+
+async def test_what_was_malformed_says_nothing() -> None:
+    own = await several("c2")
+    told = replace(judged(1, Verdict.REFUSED, "c2"), entries=())
+    assert own.proposals.heard(envelope(told), told)
+    own.wait(AGAIN_MS - 1)
+    assert len(own.line.sent) == 2
+
+
+async def test_one_that_is_always_passed_over_is_sent_ever_more_rarely() -> None:
+    """Somebody tells what cannot be, or the topic began anew."""
+    own = await bench()
+    own.hear(2**40, name="nobody")
+    waited = []
+    for copy in range(9):
+        own.line.land(copy, copy)
+        begun = own.clock.now_ms()
+        while len(own.line.sent) == copy + 1:
+            own.wait(PASSED_MS)
+        waited.append((own.clock.now_ms() - begun) // PASSED_MS)
+    assert waited == [1, 2, 4, 8, 16, 32, 64, 120, 120]
+
+
+async def test_nobody_waits_and_nothing_is_due() -> None:
+    own = await several("c2")
+    own.hear(0)
+    own.hear(1, name="c2")
+    assert await own.done()
+    assert own.clock.next_ms() is None
+
+
 async def test_nothing_is_sent_while_the_broker_does_not_answer() -> None:
     own = await bench()
     own.wait(10 * AGAIN_MAX_MS)
     assert len(own.line.sent) == 1
+
+
+# --- which verdict to believe -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verdict", [Verdict.CONFLICT, Verdict.REFUSED])

@@ -97,7 +97,7 @@ class Silence(Proposals):
         super().__init__(ME, INBOX, log=log, mesh="demo", partitions=1, clock=clock)
         self.waiting = False
 
-    async def propose(self, change: Change) -> Judged:
+    async def propose(self, change: Change, *, again: bool = False) -> Judged:
         self.waiting = True
         try:
             await asyncio.Event().wait()

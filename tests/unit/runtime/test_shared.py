@@ -14,6 +14,7 @@ from mesh.core.values import StepKind
 from mesh.errors import (
     Conflict,
     Contested,
+    OutcomeUnknown,
     ScopeError,
     StateError,
     UsageError,
@@ -263,6 +264,19 @@ async def test_a_conflict_tells_the_entry_as_it_is_now() -> None:
 async def test_what_a_person_must_settle_is_told_apart(word: Verdict) -> None:
     problem = await got(write_one, verdict(word, found(version=4, contested=True)))
     assert type(problem) is Contested
+
+
+async def test_what_nobody_can_tell_is_no_conflict_and_an_update_does_not_try_again() -> None:
+    late = verdict(Verdict.CONFLICT, found(version=40), reason="too much came since")
+    late = late.replace(b"{", b'{"forgotten":true,', 1)
+    problem = await got(write_one, late)
+    assert type(problem) is OutcomeUnknown
+    assert (problem.key, problem.version, str(problem)) == ("a/b", 40, "too much came since")
+
+    async def work(ctx: Context) -> object:
+        return await ctx.shared.update("a/b", lambda value: value)
+
+    assert type(await got(work, found(version=1), late)) is OutcomeUnknown
 
 
 async def test_what_no_rule_allows_is_told_apart() -> None:

@@ -54,9 +54,11 @@ class Judge(Proposals):
         super().__init__(ME, INBOX, log=Line(), mesh="demo", partitions=1, clock=clock)
         self.verdict = verdict
         self.asked: list[Change] = []
+        self.again: list[bool] = []
 
-    async def propose(self, change: Change) -> Judged:
+    async def propose(self, change: Change, *, again: bool = False) -> Judged:
         self.asked.append(change)
+        self.again.append(again)
         if isinstance(self.verdict, WireError):
             raise self.verdict
         return self.verdict
@@ -229,6 +231,25 @@ async def test_who_stood_against_a_write_is_recorded() -> None:
             "workflow": TASK,
         }
     ]
+
+
+@pytest.mark.parametrize(("epoch", "restart", "again"), [(1, 0, False), (2, 0, True), (1, 1, True)])
+async def test_only_the_first_start_is_sure_to_be_the_first(
+    epoch: int, restart: int, again: bool
+) -> None:
+    judge = Judge(judged(7))
+    work = WORK._replace(epoch=epoch, restart=restart)
+    await Writing(services(judge), work, "0", WRITES, WHY).perform("key")
+    assert judge.again == [again]
+
+
+async def test_what_nobody_can_tell_is_recorded_as_that() -> None:
+    late = replace(judged(7, Verdict.CONFLICT), reason="too much came since", forgotten=True)
+    error, contents = await written(late)
+    assert error == "unknown: too much came since"
+    assert (told(contents)["verdict"], told(contents)["forgotten"]) == ("conflict", True)
+    _, contents = await written(replace(late, forgotten=False))
+    assert "forgotten" not in told(contents)
 
 
 async def test_a_verdict_stays_one_event_however_much_is_told() -> None:
