@@ -266,7 +266,9 @@ async def test_a_blocked_loop_loses_its_leases_and_partitions_and_says_so(
         found = world.incidents.found
         await world.incidents.until(lambda: [i for i in found if i.kind == "loop-held"])
         assert (await world.ask("block.never", Number(n=3))).result["total"] == 3
-        assert len(world.replies.answers[submitted.correlation_id]) == 1
+        # it may answer what ended again, with the same: replies come at least once
+        assert set(map(str, world.replies.answers[submitted.correlation_id])) == {str(answer)}
+        assert story.awards(submitted.workflow)[-1] == award
         assert second.ready
     finally:
         await first.stop()
