@@ -19,7 +19,8 @@ from mesh.core.effects import Append, Incident, Read, Refusal, Send, Step
 from mesh.core.facts import Fact, Record
 from mesh.core.halts import Halts
 from mesh.core.ids import audit_partition, audit_partition_of
-from mesh.core.ledger import Ledger
+from mesh.core.ledger import OF_NO_TASK, Ledger
+from mesh.core.meters import Meter
 from mesh.core.registry import Card, Directory
 from mesh.core.settings import Settings
 from mesh.core.tasks import Header, TaskState
@@ -77,6 +78,7 @@ class Desk:
         self.directory = Directory()
         self.halts = Halts()
         self.headers: dict[str, Header] = {}
+        self.meter = Meter()
         self.step = Step()
         self.now_ms = 0
         self.draining = False
@@ -196,7 +198,7 @@ class Desk:
             passed_over.append(in_flight.popleft())
         in_flight.popleft()
         self._ahead_ms[partition] = record.append_ms - self.now_ms
-        void = self.ledger_of(partition).add(record, self.settings.clock_skew_ms)
+        void = self._judge(self.ledger_of(partition), record)
         marks = self._marks.setdefault(partition, deque(maxlen=MARKS))
         if not marks or record.append_ms >= marks[-1][1] + MARK_MS:
             marks.append((record.offset, record.append_ms))
@@ -204,6 +206,18 @@ class Desk:
             _, go_on, about = self._awaited.pop(older)
             go_on(record._replace(fact=fact), UNKNOWN, *about)
         then(record, void, *args)
+
+    def _judge(self, ledger: Ledger, record: Record) -> str:
+        """Judge an own fact, with the margin; return why it is void, "" if it counts."""
+        fact = record.fact
+        if isinstance(fact, OF_NO_TASK):
+            return ledger.add(record, self.settings.clock_skew_ms)
+        task = ledger.tasks.get(fact.task)  # the fact may end it
+        void = ledger.add(record, self.settings.clock_skew_ms)
+        task = task or ledger.tasks.get(fact.task)
+        if task is not None and not void:
+            self.meter.see(record, task)
+        return void
 
     # --- reads ----------------------------------------------------------------------------------
 

@@ -73,6 +73,7 @@ class Journal(Jobs):
         elif step is None:
             self._issue(job, task, call)
         elif step.result is not None:
+            self.desk.meter.replayed(task.opened.capability)
             self._resolve(job, place, step.result)
         else:
             self._again(job, task, step, call)
