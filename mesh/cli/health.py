@@ -6,7 +6,7 @@ A handful of lines of HTTP/1.1: GET and HEAD, one request a connection, nothing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -17,7 +17,6 @@ REQUEST_S = 5.0
 MAX_LINES = 100
 """Lines of a request's head: more is no probe."""
 TEXT = "text/plain; charset=utf-8"
-EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Answer(NamedTuple):
@@ -29,32 +28,6 @@ class Answer(NamedTuple):
 
 
 Page = Callable[[], Answer]
-
-
-class Sample(NamedTuple):
-    """One metric: its name, what it means, and its values by labels."""
-
-    name: str
-    kind: str
-    meaning: str
-    values: Iterable[tuple[Mapping[str, str], float]]
-
-
-def exposition(samples: Iterable[Sample]) -> str:
-    """Return metrics in Prometheus' text format."""
-    lines = []
-    for sample in samples:
-        lines += [f"# HELP {sample.name} {sample.meaning}", f"# TYPE {sample.name} {sample.kind}"]
-        for labels, value in sample.values:
-            inside = ",".join(f'{key}="{_escaped(own)}"' for key, own in labels.items())
-            lines.append(
-                f"{sample.name}{{{inside}}} {value:g}" if inside else f"{sample.name} {value:g}"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 class HealthServer:

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mesh.cli.health import Sample
+from mesh import metrics
 from mesh.cli.serving import OFF, Incarnations, Serving
+from mesh.metrics import Sample
 
 if TYPE_CHECKING:
     from mesh.config import Config
@@ -47,38 +48,28 @@ class ProcessorServer(Incarnations["Processor"]):
         keeper = self.process.keeper if self.process is not None else None
         if self.process is None or keeper is None:
             return
-        mesh = {"mesh": self.config.mesh}
-        parts = [({**mesh, "partition": str(n)}, part) for n, part in sorted(keeper.parts.items())]
+        mesh = self.config.mesh
+        parts = [((mesh, str(n)), part) for n, part in sorted(keeper.parts.items())]
         lag = self.process.lag()
         yield Sample(
-            "mesh_state_lag",
-            "gauge",
-            "Changes that were appended and are not settled.",
+            metrics.STATE_LAG,
             [(at, lag.get(part.partition, 0)) for at, part in parts],
         )
         yield Sample(
-            "mesh_state_rows",
-            "gauge",
-            "Entries of shared state, also of what was deleted.",
+            metrics.STATE_ROWS,
             [(at, len(part.view.entries)) for at, part in parts],
         )
         yield Sample(
-            "mesh_state_through",
-            "gauge",
-            "Offset of the latest change that made an entry.",
+            metrics.STATE_THROUGH,
             [(at, part.view.through) for at, part in parts],
         )
         yield Sample(
-            "mesh_state_restored_ratio",
-            "gauge",
-            "How much was read of what is kept; 1 when changes are judged.",
+            metrics.STATE_RESTORED,
             [(at, part.restored()) for at, part in parts],
         )
         yield Sample(
-            "mesh_state_verdicts_total",
-            "counter",
-            "Changes that were judged, by verdict.",
-            [({**mesh, "verdict": name}, count) for name, count in keeper.verdicts.items()],
+            metrics.STATE_VERDICTS,
+            [((mesh, name), count) for name, count in keeper.verdicts.items()],
         )
         events = {
             "dead_letter": keeper.dead_letters,
@@ -87,43 +78,33 @@ class ProcessorServer(Incarnations["Processor"]):
             "untold": keeper.untold,
         }
         yield Sample(
-            "mesh_state_events_total",
-            "counter",
-            "What was put aside, appended again, or not told, by kind.",
-            [({**mesh, "kind": kind}, count) for kind, count in events.items()],
+            metrics.STATE_EVENTS,
+            [((mesh, kind), count) for kind, count in events.items()],
         )
         yield from self._watch(mesh)
 
-    def _watch(self, mesh: dict[str, str]) -> Iterator[Sample]:
+    def _watch(self, mesh: str) -> Iterator[Sample]:
         """Return what is measured of the watch over chains."""
         watchman = self.process.watchman if self.process is not None else None
         if watchman is None:
             return
-        parts = [({**mesh, "partition": str(n)}, n) for n in sorted(watchman.parts)]
+        parts = [((mesh, str(n)), n) for n in sorted(watchman.parts)]
         lag = watchman.lag()
         yield Sample(
-            "mesh_watch_lag",
-            "gauge",
-            "Facts that were appended and are not watched yet.",
+            metrics.WATCH_LAG,
             [(at, lag.get(number, 0)) for at, number in parts],
         )
         yield Sample(
-            "mesh_watch_restored_ratio",
-            "gauge",
-            "How much was read of what must be known; 1 when facts are watched.",
+            metrics.WATCH_RESTORED,
             [(at, watchman.parts[number].restored()) for at, number in parts],
         )
         yield Sample(
-            "mesh_watch_open_workflows",
-            "gauge",
-            "Workflows that are open: what the watch's memory grows with.",
-            [(mesh, watchman.open_workflows)],
+            metrics.WATCH_OPEN,
+            [((mesh,), watchman.open_workflows)],
         )
         yield Sample(
-            "mesh_watch_findings_total",
-            "counter",
-            "What was found, by kind; again after a restart, if it is still so.",
-            [({**mesh, "kind": kind}, count) for kind, count in watchman.findings.items()],
+            metrics.WATCH_FINDINGS,
+            [((mesh, kind), count) for kind, count in watchman.findings.items()],
         )
         events = {
             "fact": watchman.facts,
@@ -136,10 +117,8 @@ class ProcessorServer(Incarnations["Processor"]):
             "policy-unread": watchman.responder.unread,
         }
         yield Sample(
-            "mesh_watch_events_total",
-            "counter",
-            "Facts judged and those void, records passed over, incidents told and not told.",
-            [({**mesh, "kind": kind}, count) for kind, count in events.items()],
+            metrics.WATCH_EVENTS,
+            [((mesh, kind), count) for kind, count in events.items()],
         )
 
 

@@ -20,8 +20,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from mesh.cli.health import EXPOSITION, Answer, HealthServer, Sample, exposition
+from mesh import metrics
+from mesh.cli.health import Answer, HealthServer
+from mesh.core.meters import BOUNDS_MS, Spread
 from mesh.errors import TransportError
+from mesh.metrics import Sample
 
 if TYPE_CHECKING:
     from mesh.config import Config
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+LOOK_S = 10.0
+"""What must be asked of the broker to be measured is asked so often, and scrapes show the last."""
 OFF = "off"
 
 _log = logging.getLogger(__name__)
@@ -46,6 +51,31 @@ class Serving:
     health: str
     told: Callable[[str], None]
     ready: Callable[[], None]
+
+
+class Lateness:
+    """Mutable: how late the event loop comes to what is due."""
+
+    EVERY_S = 0.5
+
+    def __init__(self) -> None:
+        self.spread = Spread(BOUNDS_MS)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look twice a second from now on."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self.EVERY_S, self._tick, loop.time() + self.EVERY_S)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self, due_s: float) -> None:
+        late_s = asyncio.get_running_loop().time() - due_s
+        self.spread.add(max(0, round(late_s * 1_000)))
+        self.start()
 
 
 class Serves(Protocol):
@@ -79,6 +109,7 @@ class Incarnations(ABC, Generic[One]):
         self.stop = asyncio.Event()
         self.process: One | None = None
         self.starts = 0
+        self.late = Lateness()
         self._began = time.monotonic()
 
     @abstractmethod
@@ -97,6 +128,13 @@ class Incarnations(ABC, Generic[One]):
     def samples(self) -> Iterator[Sample]:
         """Return what is measured, beside what every process measures."""
 
+    async def look(self, process: One) -> None:
+        """Ask the broker for what `samples` shows; nothing by default.
+
+        Raises:
+            TransportError: It does not answer; the next look may be luckier.
+        """
+
     async def run(self) -> bool:
         """Run until `stop` is set; tell whether the drain finished everything.
 
@@ -108,9 +146,11 @@ class Incarnations(ABC, Generic[One]):
         )
         if self.serving.health != OFF:
             await health.start(self.serving.health)
+        self.late.start()
         try:
             return await self._incarnations(health.address)
         finally:
+            self.late.stop()
             await health.close()
 
     async def _incarnations(self, address: str) -> bool:
@@ -155,10 +195,20 @@ class Incarnations(ABC, Generic[One]):
         """Wait; tell whether it was the stop, and not the end of this incarnation."""
         assert process.failed is not None, "it was started"
         stopped = asyncio.create_task(self.stop.wait())
+        looking = asyncio.create_task(self._look(process))
         either: set[asyncio.Future[Any]] = {stopped, process.failed}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        looking.cancel()
         return self.stop.is_set()
+
+    async def _look(self, process: One) -> None:
+        while True:
+            try:
+                await self.look(process)
+            except TransportError as error:
+                _log.info("not everything could be measured: %s", error)
+            await asyncio.sleep(LOOK_S)
 
     async def _stopped_within(self, seconds: float) -> bool:
         try:
@@ -189,17 +239,16 @@ class Incarnations(ABC, Generic[One]):
 
     def metrics(self) -> Answer:
         """Answer what is counted."""
-        return Answer(HTTPStatus.OK, exposition(self._samples()), EXPOSITION)
+        return Answer(HTTPStatus.OK, metrics.exposition(self._samples()), metrics.EXPOSITION)
 
     def _samples(self) -> Iterator[Sample]:
-        mesh = {"mesh": self.config.mesh}
+        mesh = (self.config.mesh,)
         ready = self.process is not None and self.process.ready
-        yield Sample("mesh_ready", "gauge", "Whether it takes work.", [(mesh, float(ready))])
-        up_s = time.monotonic() - self._began
-        yield Sample("mesh_uptime_seconds", "gauge", "Since the start.", [(mesh, up_s)])
-        yield Sample(
-            "mesh_incarnations_total", "counter", "Starts of this process.", [(mesh, self.starts)]
-        )
+        yield Sample(metrics.READY, [(mesh, float(ready))])
+        yield Sample(metrics.UPTIME, [(mesh, time.monotonic() - self._began)])
+        yield Sample(metrics.INCARNATIONS, [(mesh, self.starts)])
+        late = metrics.distribution(self.late.spread, 1_000)
+        yield Sample(metrics.LOOP_LAG, [(mesh, late)])
         yield from self.samples()
 
 
@@ -209,6 +258,8 @@ class Server(Incarnations["Process"]):
     def __init__(self, config: Config, agents: Sequence[Agent], serving: Serving) -> None:
         super().__init__(config, serving)
         self.agents = agents
+        self.lag: dict[tuple[str, str, str], int] = {}
+        """By agent, capability and partition: submitted and not behind the committed offset."""
 
     def make(self) -> Process:
         """Return the next process of these agents."""
@@ -220,6 +271,10 @@ class Server(Incarnations["Process"]):
         """Return the agents' names."""
         return ", ".join(agent.name for agent in self.agents)
 
+    async def look(self, process: Process) -> None:
+        """Look how much waits in the task partitions that are ours."""
+        self.lag = await process.lag()
+
     def left(self, process: Process) -> str:
         """Say how many tasks were not finished."""
         left = sum(instance.node.load for instance in process.instances)
@@ -227,24 +282,17 @@ class Server(Incarnations["Process"]):
 
     def samples(self) -> Iterator[Sample]:
         """Return what is measured of each instance."""
-        mesh = {"mesh": self.config.mesh}
-        instances = self.process.instances if self.process is not None else []
-        own = [({**mesh, "agent": one.agent.name}, one) for one in instances]
+        mesh = self.config.mesh
+        own = self.process.instances if self.process is not None else []
+        yield Sample(metrics.HANDLERS, [((mesh, one.agent.name), one.node.load) for one in own])
+        slots = [((mesh, one.agent.name), one.node.desk.settings.slots) for one in own]
+        yield Sample(metrics.SLOTS, slots)
         yield Sample(
-            "mesh_handlers", "gauge", "Handlers that run.", [(at, one.node.load) for at, one in own]
+            metrics.EVENTS,
+            [((mesh, one.agent.name, kind), n) for one in own for kind, n in one.counts.items()],
         )
-        yield Sample(
-            "mesh_slots",
-            "gauge",
-            "Handlers that may run at a time.",
-            [(at, one.node.desk.settings.slots) for at, one in own],
-        )
-        yield Sample(
-            "mesh_events_total",
-            "counter",
-            "What was refused, put aside or found, by kind.",
-            [({**at, "kind": kind}, n) for at, one in own for kind, n in one.counts.items()],
-        )
+        yield Sample(metrics.LAG, [((mesh, *where), count) for where, count in self.lag.items()])
+        yield from metrics.meter_samples(mesh, {one.agent.name: one.node.desk.meter for one in own})
 
 
 @contextmanager

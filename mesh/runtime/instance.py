@@ -330,6 +330,12 @@ class Instance:  # an `intake.Owner`
         else:
             self._tasks.commit(effect)
 
+    def done(self, capability: str) -> dict[int, int]:
+        """Return the committed offset of each task partition of a capability that is ours."""
+        places = self._tasks.done if self._tasks is not None else {}
+        topic = topics.tasks(self._mesh, capability)
+        return {place.partition: at for place, at in places.items() if place.topic == topic}
+
     async def give_up(self, source: TaskPartition, *, lost: bool) -> None:
         """Give a task partition up; return when the release is acknowledged, or took too long."""
         step = self.node.receive(i.PartitionRevoked(source, lost), self._clock.now_ms())

@@ -69,6 +69,8 @@ class Intake:
         self._log = log
         self._mesh = mesh
         self._audit_partitions = audit_partitions
+        self.done: dict[Place, int] = {}
+        """The committed offset of each partition that is ours, 0 where there is none."""
         self._reader: GroupReader | None = None
 
     async def start(self) -> None:
@@ -94,6 +96,7 @@ class Intake:
     async def assigned(self, places: Mapping[Place, Commit | None]) -> None:
         """Have the node take the supervision of new partitions."""
         for place, commit in places.items():
+            self.done[place] = commit.offset if commit is not None else 0
             source = self._source(place)
             headers, opened = await patiently(self._log, partial(self._open_workflows, source))
             if commit is not None:
@@ -103,14 +106,20 @@ class Intake:
 
     async def revoked(self, places: Sequence[Place]) -> None:
         """Have the node release them."""
+        self._drop(places)
         await asyncio.gather(
             *(self._owner.give_up(self._source(place), lost=False) for place in places)
         )
 
     async def lost(self, places: Sequence[Place]) -> None:
         """Have the node forget them."""
+        self._drop(places)
         for place in places:
             await self._owner.give_up(self._source(place), lost=True)
+
+    def _drop(self, places: Sequence[Place]) -> None:
+        for place in places:
+            self.done.pop(place, None)
 
     async def _open_workflows(self, source: TaskPartition) -> tuple[list[Header], list[str]]:
         """Read the partition's entries in `M.open`: the latest of each workflow."""
@@ -139,8 +148,10 @@ class Intake:
     def commit(self, effect: e.CommitOffset) -> None:
         """Commit an offset, with where a successor begins to read."""
         if self._reader is not None:
-            metadata = encode_header(effect.header)
-            self._reader.commit({self._place(effect.source): Commit(effect.offset, metadata)})
+            place, metadata = self._place(effect.source), encode_header(effect.header)
+            self._reader.commit({place: Commit(effect.offset, metadata)})
+            if place in self.done:
+                self.done[place] = effect.offset
 
     def flow(self, effect: e.Intake) -> None:
         """Pause or resume partitions."""

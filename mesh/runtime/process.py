@@ -328,6 +328,24 @@ class Process:
         if self.ready and order is not None and first in mine:
             Outside(self.log, self.mesh, self.instances[0].me).order(order)
 
+    async def lag(self) -> dict[tuple[str, str, str], int]:
+        """Return how many submitted records are not behind the committed offset.
+
+        By agent, capability and partition, of the task partitions that are ours.
+
+        Raises:
+            TransportError: The broker does not answer.
+        """
+        found = {}
+        for instance in self.instances:
+            for name in instance.agent.capabilities:
+                ends = await self.log.ends(topics.tasks(self.mesh, name))
+                for partition, done in instance.done(name).items():
+                    low, high = ends.get(partition, (0, 0))
+                    where = (instance.agent.name, name, str(partition))
+                    found[where] = max(0, high - max(low, done))
+        return found
+
     # --- a loop that is held --------------------------------------------------------------------
 
     def _held(self, held: Held) -> None:

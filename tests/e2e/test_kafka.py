@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import urllib.error
@@ -56,7 +57,7 @@ def test_a_killed_workers_task_goes_on(office: Shell, until: Until) -> None:
     first, health = started(office, *TARGETS)
     assert get(health, "/healthz") == (200, "alive\n")
     assert get(health, "/readyz") == (200, "ready\n")
-    assert f'mesh_ready{{mesh="{office.environ["MESH_NAME"]}"}} 1' in get(health, "/metrics")[1]
+    assert f'mesh_ready{{mesh="{office.environ["MESH_NAME"]}"}} 1.0' in get(health, "/metrics")[1]
 
     (office.folder / "hold").touch()
     submitted = office.run("submit", "office.steps", "--json", '{"item": "x"}', "-o", "json")
@@ -64,7 +65,7 @@ def test_a_killed_workers_task_goes_on(office: Shell, until: Until) -> None:
     ledger = office.folder / "ledger"
     until(lambda: len(ledger.read_text().splitlines()) == 3)
     first.end(signal.SIGKILL)
-    second, _ = started(office, *TARGETS)
+    second, health = started(office, *TARGETS)
     (office.folder / "hold").unlink()
 
     def story() -> Ran:
@@ -77,6 +78,14 @@ def test_a_killed_workers_task_goes_on(office: Shell, until: Until) -> None:
     effects = [line.split() for line in ledger.read_text().splitlines()]
     assert [name for name, _ in effects] == [f"step-{number}" for number in range(5)]
     assert len({key for _, key in effects}) == 5
+    text = get(health, "/metrics")[1]
+    counted = re.findall(r"(mesh_(?:tasks_ended|awards|steps_replayed)_total){(.*)} (.*)", text)
+    of = {
+        (name, *re.findall(r'(?:status|cause)="(\w+)"', labels)): n for name, labels, n in counted
+    }
+    assert of["mesh_tasks_ended_total", "completed"] == "1.0"
+    assert of["mesh_awards_total", "died"] == "1.0"
+    assert of["mesh_steps_replayed_total",] == "2.0"
     assert office.run("why", workflow, "-q").code == 0
     with_code = [word for target in TARGETS for word in ("--with", target)]
     assert office.run("replay", "--all", *with_code, "-q").code == 0

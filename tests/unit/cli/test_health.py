@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 import pytest
 
-from mesh.cli.health import Answer, HealthServer, Sample, exposition
+from mesh.cli.health import Answer, HealthServer
 from mesh.errors import UsageError
 
 
@@ -50,18 +50,3 @@ async def test_an_address_that_cannot_be_had_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot listen"):
         await HealthServer({}).start("127.0.0.1:99999")
     await HealthServer({}).close()
-
-
-def test_metrics_in_the_text_format() -> None:
-    samples = [
-        Sample("mesh_up", "gauge", "Whether.", [({}, 1.0)]),
-        Sample("mesh_n_total", "counter", "How many.", [({"kind": 'a"b\\c\n'}, 2)]),
-    ]
-    assert exposition(samples).splitlines() == [
-        "# HELP mesh_up Whether.",
-        "# TYPE mesh_up gauge",
-        "mesh_up 1",
-        "# HELP mesh_n_total How many.",
-        "# TYPE mesh_n_total counter",
-        'mesh_n_total{kind="a\\"b\\\\c\\n"} 2',
-    ]

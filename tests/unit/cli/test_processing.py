@@ -47,22 +47,22 @@ async def test_it_tells_how_shared_state_stands(made: list[FakeProcessor]) -> No
     keeper.healed = 1
     keeper.parts[2].view.restore(entry())
     text = running.metrics().text
-    assert 'mesh_state_lag{mesh="test",partition="2"} 17' in text
-    assert 'mesh_state_rows{mesh="test",partition="2"} 1' in text
-    assert 'mesh_state_through{mesh="test",partition="2"} 5' in text
-    assert 'mesh_state_restored_ratio{mesh="test",partition="2"} 1' in text
-    assert 'mesh_state_verdicts_total{mesh="test",verdict="accepted"} 3' in text
-    assert 'mesh_state_events_total{mesh="test",kind="healed"} 1' in text
+    assert 'mesh_state_lag{mesh="test",partition="2"} 17.0' in text
+    assert 'mesh_state_rows{mesh="test",partition="2"} 1.0' in text
+    assert 'mesh_state_through{mesh="test",partition="2"} 5.0' in text
+    assert 'mesh_state_restored_ratio{mesh="test",partition="2"} 1.0' in text
+    assert 'mesh_state_verdicts_total{mesh="test",verdict="accepted"} 3.0' in text
+    assert 'mesh_state_events_total{kind="healed",mesh="test"} 1.0' in text
     watchman = running.process.watchman
     assert watchman is not None
     watchman.findings["loop"] = 2
     watchman.facts = 9
     text = running.metrics().text
-    assert 'mesh_watch_lag{mesh="test",partition="3"} 0' in text
-    assert 'mesh_watch_restored_ratio{mesh="test",partition="3"} 1' in text
-    assert 'mesh_watch_open_workflows{mesh="test"} 0' in text
-    assert 'mesh_watch_findings_total{mesh="test",kind="loop"} 2' in text
-    assert 'mesh_watch_events_total{mesh="test",kind="fact"} 9' in text
+    assert 'mesh_watch_lag{mesh="test",partition="3"} 0.0' in text
+    assert 'mesh_watch_restored_ratio{mesh="test",partition="3"} 1.0' in text
+    assert 'mesh_watch_open_workflows{mesh="test"} 0.0' in text
+    assert 'mesh_watch_findings_total{kind="loop",mesh="test"} 2.0' in text
+    assert 'mesh_watch_events_total{kind="fact",mesh="test"} 9.0' in text
     assert told == ["processor of partitions 2 in mesh test at 127.0.0.1:9092"]
     running.stop.set()
     assert await task

@@ -10,9 +10,10 @@ from collections.abc import Callable
 import pytest
 
 from mesh.cli import serving
-from mesh.cli.serving import OFF, Server, Serving, log_to_stderr, stopping
+from mesh.cli.serving import OFF, Lateness, Server, Serving, log_to_stderr, stopping
 from mesh.config import Config
 from mesh.errors import Unreachable
+from mesh.ports import Place
 from mesh.runtime.process import Process
 from mesh.transport.memory import MemoryBroker, MemoryLog
 from mesh.wire import topics
@@ -47,8 +48,9 @@ async def test_it_serves_until_it_is_told_to_stop(monkeypatch: pytest.MonkeyPatc
     assert running.readyz().status == 200
     assert running.healthz().text == "alive\n"
     text = running.metrics().text
-    assert 'mesh_ready{mesh="test"} 1' in text
-    assert 'mesh_slots{mesh="test",agent="ann"} 64' in text
+    assert 'mesh_ready{mesh="test"} 1.0' in text
+    assert 'mesh_slots{agent="ann",mesh="test"} 64.0' in text
+    assert 'mesh_loop_lag_seconds_count{mesh="test"}' in text
     running.stop.set()
     assert (running.readyz().status, running.readyz().text) == (503, "draining\n")
     assert await task
@@ -137,3 +139,42 @@ def test_logs_go_to_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
     assert registered == [signal.SIGUSR1] * 2
     assert logging.getLogger("mesh.transport").level == 30
     logging.getLogger("mesh.transport").setLevel(logging.NOTSET)
+
+
+async def test_it_tells_what_waits_and_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = asyncio.Event()
+    broker = broker_with_topics()
+    running, _ = server(monkeypatch, broker, ready.set)
+    task = asyncio.create_task(running.run())
+    await ready.wait()
+    process = running.process
+    assert process is not None
+    (name,) = ann.capabilities
+    lag = f'mesh_tasks_lag{{agent="ann",capability="{name}",mesh="test",partition="0"}}'
+    while f"{lag} 0.0" not in running.metrics().text:
+        await running.look(process)
+        await asyncio.sleep(0)
+    process.instances[0].node.desk.meter.replayed(name)
+    log = MemoryLog(broker)
+    await log.open()
+    log.append(Place(topics.tasks("test", name), 0), None, b"no JSON")
+    await running.look(process)
+    text = running.metrics().text
+    assert f"{lag} 1.0" in text
+    assert f'mesh_steps_replayed_total{{agent="ann",capability="{name}",mesh="test"}} 1.0' in text
+    running.stop.set()
+    assert await task
+
+
+async def test_a_loop_that_comes_late_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lateness, "EVERY_S", 0.0)
+    late = Lateness()
+    late.start()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    late.stop()
+    seen = sum(late.spread.counts)
+    assert seen > 3
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert sum(late.spread.counts) == seen

@@ -175,3 +175,18 @@ async def test_lost_partitions_are_forgotten() -> None:
         await intake.lost([Place(TOPIC, 0)])
         assert owner.gave_up == [(SOURCE, True)]
         await end(intake, running)
+
+
+async def test_the_committed_offset_of_each_partition_that_is_ours_is_known() -> None:
+    async with world(capabilities=[NAME]) as own:
+        intake, running = await begin(own, Owner())
+        assert set(intake.done.values()) == {0}
+        place = Place(TOPIC, 0)
+        await own.put(TOPIC, b'{"text":"a"}')
+        await settle()
+        intake.commit(e.CommitOffset(SOURCE, 1, Header(0, 0, ())))
+        assert intake.done[place] == 1
+        await intake.lost([place])
+        intake.commit(e.CommitOffset(SOURCE, 2, Header(0, 0, ())))
+        assert place not in intake.done, "it is another's"
+        await end(intake, running)
