@@ -2,22 +2,24 @@
 
 A finding may be written several times: by a watchman that was started again, or by one that was
 replaced and wrote on. Its id says that it is the same. What nodes and processes find about
-themselves has no id, and is told each time.
+themselves has no id, and is told each time. What a person answered to an incident is shown with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mesh.cli.failures import not_found
 from mesh.cli.output import Out
 from mesh.core.effects import Incident, Position
+from mesh.core.responses import CANCEL, Questions, Response
 from mesh.core.values import Ancestor
 from mesh.errors import WireError, WrongTopic
 from mesh.ports import Incoming, Log, Place
-from mesh.telling import words
+from mesh.telling import shapes, words
 from mesh.wire import topics
 from mesh.wire.entries import decode_incident
 from mesh.wire.headers import format_time
@@ -33,11 +35,27 @@ FEW = 6
 
 
 class Found(NamedTuple):
-    """An incident with the time at which it was written first, and by what key."""
+    """An incident with the time at which it was written first, by what key, and its answer."""
 
     incident: Incident
     at_ms: int
     key: str
+    answer: Answer | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a person's answer."""
+        own = self.incident
+        return own.response == Response.ASK and bool(own.id) and self.answer is None
+
+
+class Answer(NamedTuple):
+    """What answered an incident: a word to it, or that its workflow was halted or cancelled."""
+
+    kind: str
+    person: str
+    because: str
+    at_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +67,7 @@ class Wanted:
     detectors: frozenset[str] = frozenset()
     since_ms: int = 0
     since: str = ""
+    waits: bool = False
 
     def has(self, found: Found) -> bool:
         """Tell whether an incident is asked for."""
@@ -58,6 +77,7 @@ class Wanted:
             and incident.workflow.startswith(self.workflow)
             and (not self.kinds or incident.kind in self.kinds)
             and (not self.detectors or incident.detector in self.detectors)
+            and (found.waits or not self.waits)
         )
 
 
@@ -71,6 +91,8 @@ class IncidentReader:
         self._where = config.bootstrap
         self._out = out
         self._seen: set[str] = set()
+        self._questions = Questions()
+        self._answers: dict[str, Answer] = {}
 
     async def read(self) -> list[Found]:
         """Return what was found so far, the newest last.
@@ -92,7 +114,8 @@ class IncidentReader:
                 async for batch in batches:
                     records += batch
         records.sort(key=lambda own: own.append_ms)  # a partition's order stays
-        return list(self._new(records))
+        found = [own for own in self._new(records) if not own.incident.answers]
+        return [own._replace(answer=self._answers.get(own.incident.id)) for own in found]
 
     async def follow(self) -> AsyncGenerator[Found, None]:
         """Yield what was found, and then what is found as it comes, for ever."""
@@ -114,11 +137,38 @@ class IncidentReader:
                 where = f"{own.partition}/{own.offset}"
                 self._out.complain(f"the record at {where} of {self.topic} is no incident: {error}")
                 continue
+            self._note(incident, own.append_ms)
             if incident.id in self._seen:
                 continue
             if incident.id:
                 self._seen.add(incident.id)
             yield Found(incident, own.append_ms, (own.key or b"").decode(errors="replace"))
+
+    def _note(self, incident: Incident, at_ms: int) -> None:
+        """See what this asks, or answers."""
+        answers = self._questions.answers
+        known = len(answers)
+        self._questions.see(incident)
+        if len(answers) > known:
+            for name in answers.keys() - self._answers.keys():
+                given = answers[name]
+                self._answers[name] = Answer(given.kind, given.person, given.text, at_ms)
+
+
+def by_id(every: Sequence[Found], text: str) -> Found:
+    """Return the incident that asks, and that the beginning of its id names.
+
+    Raises:
+        CommandError: None asks, or several do; what is open is told.
+    """
+    asking = [own for own in every if own.waits or own.answer is not None]
+    found = [own for own in asking if own.incident.id.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    names = words.listed([words.short(own.incident.id) for own in (found or asking) if own.waits])
+    if found:
+        raise not_found(f"{text} begins the ids of several: {names}")
+    raise not_found(f"no incident that asks has the id {text}; open: {names or 'none'}")
 
 
 # --- in words -----------------------------------------------------------------------------------
@@ -132,13 +182,36 @@ def told(found: Found, *, wide: bool = False) -> str:
     lines = [f"✗ {incident.kind}  {name}  {words.clock(found.at_ms)}", f"  {incident.text}"]
     if incident.measure:
         lines.append(f"  seen    {incident.seen:,}, limit {incident.limit:,}: {incident.measure}")
+    if incident.spent is not None:
+        lines.append(f"  spent   {words.amount(incident.spent)} by the workflow until then")
     if incident.chain:
         lines.append(f"  chain   {chain(incident.chain, None if wide else FEW)}")
     if incident.evidence:
         lines.append(f"  proof   {proof(incident.evidence, None if wide else FEW)}")
+    if incident.response:
+        lines.append(f"  then    {_answered(found)}")
+    if incident.answers:
+        lines.append(f"  by      {incident.person}, to {words.short(incident.answers)}")
     if incident.workflow:
         lines.append(f"  look    mesh trace {name}")
     return "\n".join(lines)
+
+
+def _answered(found: Found) -> str:
+    """Say what answered an incident, and by whose word."""
+    incident, answer = found.incident, found.answer
+    says = f"by version {incident.policy} of the policy" if incident.policy else "by default"
+    if incident.response == Response.HALT:
+        return f"its workflow is halted, {says}"
+    if incident.response == Response.WARN:
+        return f"it is told, {says}"
+    if answer is None:
+        return f"it waits for an answer, {says}: mesh answer {words.short(incident.id)}"
+    done = _DONE.get(answer.kind, "answered")
+    return f"{done} by {answer.person} at {words.clock(answer.at_ms)}: {answer.because}"
+
+
+_DONE = {"halt": "its workflow was halted", CANCEL: "its workflow was cancelled"}
 
 
 def chain(links: tuple[Ancestor, ...], most: int | None = None) -> str:
@@ -170,6 +243,7 @@ def nothing(wanted: Wanted, every: list[Found], mesh: str) -> str:
     asked += [f"of kind {words.listed(sorted(wanted.kinds), 'or')}" if wanted.kinds else ""]
     asked += [f"by {words.listed(sorted(wanted.detectors), 'or')}" if wanted.detectors else ""]
     kinds = words.listed(sorted({own.incident.kind for own in every}))
+    asked += ["that waits for an answer" if wanted.waits else ""]
     said = " ".join(part for part in asked if part)
     return f"no incident {said}; there are {len(every):,} others in {mesh}, of kind {kinds}"
 
@@ -197,4 +271,22 @@ def shape(found: Found) -> dict[str, Any]:
             for own in incident.chain
         ],
         "evidence": [{"stream": own.stream, "where": where(own)} for own in incident.evidence],
+        "spent": shapes.amount(incident.spent) if incident.spent is not None else None,
+        "response": incident.response,
+        "policy": incident.policy,
+        "person": incident.person,
+        "answers": incident.answers,
+        "open": found.waits,
+        "answer": _answer(found.answer),
+    }
+
+
+def _answer(answer: Answer | None) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    return {
+        "kind": answer.kind,
+        "person": answer.person,
+        "because": answer.because,
+        "at": format_time(answer.at_ms),
     }

@@ -31,6 +31,7 @@ COMMANDS = (
     "replay",
     "watch",
     "incidents",
+    "answer",
     "cancel",
     "halt",
     "state",

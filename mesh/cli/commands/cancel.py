@@ -12,6 +12,7 @@ from mesh.cli.options import Session, command
 if TYPE_CHECKING:
     from mesh.cli.reading import AuditReader
     from mesh.core.facts import SupervisionTaken
+    from mesh.ports import Log
     from mesh.telling.story import Chronicle
 
 EXAMPLES = """
@@ -61,7 +62,25 @@ async def _cancel(session: Session, name: str, because: str) -> None:
                 f"{workflow} has not ended within {config.timeout_s:g} s: is its supervisor alive? "
                 f"`mesh trace {workflow}` shows what is open"
             ) from None
-    _tell(session, chronicle)
+        _tell(session, chronicle)
+        await _answer_for(session, reader.log, workflow, because)
+
+
+async def _answer_for(session: Session, log: Log, workflow: str, because: str) -> None:
+    """Answer what was asked about the workflow: it goes on no more."""
+    from mesh.cli.findings import IncidentReader, Wanted
+    from mesh.cli.keeping import append
+    from mesh.cli.ordering import person
+    from mesh.core.responses import cancelled
+    from mesh.ports import Place
+    from mesh.wire.entries import encode_entry
+
+    config, wanted = session.config(), Wanted(workflow=workflow, waits=True)
+    reader = IncidentReader(log, config, session.out)
+    if any(wanted.has(own) for own in await reader.read()):
+        word = cancelled(workflow, person=person(), because=because)
+        place, key = Place(reader.topic, -1), workflow.encode()
+        await append(log, place, key, encode_entry(word), timeout_s=config.timeout_s)
 
 
 async def _until_ended(reader: AuditReader, workflow: str, because: str) -> Chronicle:

@@ -20,6 +20,7 @@ EXAMPLES = """
 mesh incidents
 mesh incidents --since 1h --kind loop --kind ping-pong
 mesh incidents --workflow 3-8f2c -o wide
+mesh incidents --open
 mesh incidents --follow -o jsonl | jq .text
 """
 
@@ -45,6 +46,9 @@ def incidents(  # noqa: PLR0913  # one for each option
         str,
         typer.Option(metavar="TIME", help="Found since: 10m ago, or a time of RFC 3339."),
     ] = "",
+    open_: Annotated[
+        bool, typer.Option("--open", help="Only what waits for an answer by `mesh answer`.")
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come.")] = False,
     count: Annotated[
         int, typer.Option("-n", "--count", metavar="N", min=0, help="End after so many.")
@@ -52,8 +56,9 @@ def incidents(  # noqa: PLR0913  # one for each option
 ) -> None:
     """Show what was found: runaway chains, parked tasks, and what agents found about themselves.
 
-    Each once, the newest last: what was seen against the limit, the chain that led there, and the
-    events that prove it, as coordinates that `mesh trace` and `mesh why` take.
+    Each once, the newest last: what was seen against the limit, what the workflow had spent, the
+    chain that led there, the events that prove it, as coordinates that `mesh trace` and `mesh why`
+    take, and what answers it: it is told, its workflow is halted, or it waits for a person.
     """
     from mesh.cli.differing import parse_moment
     from mesh.cli.findings import Wanted
@@ -66,6 +71,7 @@ def incidents(  # noqa: PLR0913  # one for each option
         detectors=frozenset(detector or ()),
         since_ms=parse_moment(since, int(time.time() * 1_000), "--since") if since else 0,
         since=since,
+        waits=open_,
     )
     if follow:
         session.run(_follow(session, wanted, count))

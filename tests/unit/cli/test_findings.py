@@ -4,11 +4,25 @@ from contextlib import aclosing
 
 import pytest
 
-from mesh.cli.findings import Found, IncidentReader, Wanted, chain, nothing, proof, shape, told
+from mesh.cli.failures import CommandError
+from mesh.cli.findings import (
+    Answer,
+    Found,
+    IncidentReader,
+    Wanted,
+    by_id,
+    chain,
+    nothing,
+    proof,
+    shape,
+    told,
+)
 from mesh.cli.output import Out
 from mesh.config import Config
 from mesh.core.effects import Incident, Position
-from mesh.core.values import Ancestor
+from mesh.core.halts import HaltOrder, finding
+from mesh.core.responses import answer, cancelled
+from mesh.core.values import Amount, Ancestor
 from mesh.errors import WrongTopic
 from mesh.ports import Place, TopicPlan
 from mesh.runtime.process import load_schemas
@@ -31,6 +45,10 @@ LOOP = Incident(
     chain=LINKS,
     evidence=(*(Position("audit", 0, n) for n in range(7)), Position("state", 1, 9)),
 )
+ASKED = LOOP._replace(
+    kind="velocity", id="a1" * 16, response="ask", policy=3, spent=Amount(micro_usd=250_000, hops=2)
+)
+COMMAND = f"mesh answer {ASKED.id[:10]}"
 PARKED = Incident("void", "0-parked", "0-parked", "The settlement does not count.")
 HELD = Incident("loop-held", "", "", "ann holds the loop.")
 
@@ -41,9 +59,9 @@ def schemas() -> None:
     load_schemas()
 
 
-def broker_of(*incidents: Incident | bytes) -> MemoryBroker:
+def broker_of(*incidents: Incident | bytes, now_ms: int = 0) -> MemoryBroker:
     """Return a broker with these incidents, a second apart, in turn on two partitions."""
-    broker = MemoryBroker(lambda: 0)
+    broker = MemoryBroker(lambda: now_ms)
     broker.create_topic(TopicPlan(name=TOPIC, partitions=2))
     for number, own in enumerate(incidents):
         put(broker, own, number)
@@ -151,5 +169,106 @@ def test_as_json() -> None:
             *({"stream": "audit", "where": f"0/{n}"} for n in range(7)),
             {"stream": "state", "where": "1/9"},
         ],
+        "spent": None,
+        "response": "",
+        "policy": 0,
+        "person": "",
+        "answers": "",
+        "open": False,
+        "answer": None,
     }
     assert shape(Found(HELD, 5_000, "ann.1"))["instance"] == "ann.1"
+
+
+# --- what answers them --------------------------------------------------------------------------
+
+
+async def read(*incidents: Incident) -> list[Found]:
+    return await (await reader_of(broker_of(*incidents))).read()
+
+
+def then(found: Found) -> str:
+    lines = [line for line in told(found).splitlines() if line.startswith("  then ")]
+    return "".join(lines).removeprefix("  then    ")
+
+
+def test_what_answers_it_and_what_was_spent_is_told() -> None:
+    assert then(Found(LOOP, 1, "")) == ""
+    halted = LOOP._replace(response="halt")
+    assert then(Found(halted, 1, "")) == "its workflow is halted, by default"
+    warned = LOOP._replace(response="warn", policy=3)
+    assert then(Found(warned, 1, "")) == "it is told, by version 3 of the policy"
+    asks = Found(ASKED, 1, "")
+    assert then(asks) == f"it waits for an answer, by version 3 of the policy: {COMMAND}"
+    assert "  spent   $0.25, 2 hops by the workflow until then" in told(asks).splitlines()
+    for kind, said in (
+        ("answer", "answered by eve at "),
+        ("halt", "its workflow was halted by eve at "),
+        ("cancel", "its workflow was cancelled by eve at "),
+    ):
+        text = then(asks._replace(answer=Answer(kind, "eve", "so", 5_000)))
+        assert text.startswith(said)
+        assert text.endswith(": so")
+
+
+async def test_an_answer_is_shown_with_its_incident_and_closes_it() -> None:
+    other = ASKED._replace(workflow="0-other", id="b" * 32)
+    word = answer(ASKED, person="eve", because="it is meant")
+    (one, two, held) = await read(ASKED, other, word, ASKED, HELD)
+    assert (one.answer, one.waits) == (Answer("answer", "eve", "it is meant", 3_000), False)
+    assert (two.answer, two.waits, held.waits) == (None, True, False)
+    assert [Wanted(waits=True).has(own) for own in (one, two, held)] == [False, True, False]
+    assert shape(one)["answer"] == {
+        "kind": "answer",
+        "person": "eve",
+        "because": "it is meant",
+        "at": "1970-01-01T00:00:03.000Z",
+    }
+    assert (shape(one)["open"], shape(two)["open"]) == (False, True)
+    assert shape(two)["spent"]["micro_usd"] == 250_000
+
+
+async def test_who_halts_or_cancels_the_workflow_has_answered() -> None:
+    order = HaltOrder(
+        target=f"workflow/{ASKED.workflow}",
+        halted=True,
+        number=1,
+        person="eve",
+        detector="",
+        because="no",
+        incident="c" * 32,
+    )
+    for word in (finding(order), cancelled(ASKED.workflow, person="eve", because="no")):
+        one, other = await read(ASKED, word)
+        assert one.answer is not None
+        assert (one.answer.kind, one.answer.person) == (word.kind, "eve")
+        assert other.incident == word
+
+
+async def test_an_answer_that_comes_is_told_as_it_comes() -> None:
+    broker = broker_of(ASKED)
+    reader = await reader_of(broker)
+    async with aclosing(reader.follow()) as found:
+        assert (await anext(found)).waits
+        put(broker, answer(ASKED, person="eve", because="it is meant"), 1)
+        lines = told(await anext(found)).splitlines()
+    assert lines[0].startswith("✗ answer  0-workflow")
+    assert lines[1:3] == ["  it is meant", f"  by      eve, to {ASKED.id[:10]}"]
+
+
+async def test_an_incident_is_named_by_the_beginning_of_its_id() -> None:
+    second = ASKED._replace(id="a2" * 16, workflow="0-b")
+    every = await read(LOOP, ASKED, second, answer(second, person="eve", because="so"))
+    assert by_id(every, "a1").incident == ASKED
+    assert by_id(every, second.id).answer is not None
+    with pytest.raises(CommandError, match=r"a begins the ids of several: a1a1"):
+        by_id(every, "a")
+    with pytest.raises(CommandError, match="no incident that asks has the id ff; open: a1a1"):
+        by_id(every, "ff")
+    with pytest.raises(CommandError, match="open: none"):
+        by_id(every[:1], "a1")
+
+
+def test_that_nothing_waits_is_said() -> None:
+    said = nothing(Wanted(waits=True), [Found(LOOP, 5_000, "")], "test")
+    assert said == "no incident that waits for an answer; there are 1 others in test, of kind loop"
