@@ -21,7 +21,7 @@ endif
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help sync check lint types layers rules test test-core test-fast test-slow test-kafka wheel-test sim mutants chaos chaos-state bench demo docs build requirements clean
+.PHONY: help sync check lint types layers rules test test-core test-fast test-slow test-kafka wheel-test image-check sim mutants chaos chaos-state bench demo docs build requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,7 +62,11 @@ $(STAMP): pyproject.toml requirements/bootstrap.txt requirements/dev.txt | $(BIN
 requirements: $(BIN)/python ## recompile requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)
 	$(COMPILE) --group bootstrap --output-file requirements/bootstrap.txt
 	$(COMPILE) pyproject.toml --output-file requirements/runtime.txt
+	$(COMPILE) pyproject.toml --extra procurement --constraint requirements/runtime.txt --output-file requirements/image.txt
 	$(COMPILE) pyproject.toml --extra procurement --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+	$(COMPILE) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
+	$(COMPILE) --group kubernetes --no-deps --output-file requirements/kubernetes.txt
+	$(COMPILE) --group go --output-file requirements/go.txt
 	@if grep -n '://' requirements/*.txt; then echo "requirements: an address got in" >&2; exit 1; fi
 
 # ----------------------------------------------------------------------------------- checks
@@ -76,7 +80,7 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(SAY) "== mypy --strict"
-	@$(BIN)/mypy $(wildcard mesh agents bench tests)
+	@$(BIN)/mypy $(wildcard mesh agents bench image tests)
 
 layers: $(STAMP)
 	$(SAY) "== layers"
@@ -86,7 +90,7 @@ rules: $(STAMP)
 	$(SAY) "== house rules"
 	@$(BIN)/python -m pytest -q $(wildcard tests/test_tidy.py tests/test_exports.py tests/test_schemas.py tests/test_docs.py)
 
-test: test-core test-fast test-slow test-kafka wheel-test ## every test: core, fast, slow, real Kafka (needs java and mvn; else says so), built wheel
+test: test-core test-fast test-slow test-kafka wheel-test image-check ## every test: core, fast, slow, real Kafka (needs java and mvn; else says so), built wheel, image
 	$(SAY) "== make test: passed"
 
 # Coverage is asked of core and wire, and of their own tests: what only a whole mesh reaches is not tested there.
@@ -105,17 +109,22 @@ test-fast: $(STAMP) ## the other tests of seconds, in memory and on the embedded
 
 test-slow: $(STAMP) ## simulator seeds, guards, the command in subprocesses
 	$(SAY) "== slow tests: simulator seeds, guards, the command in subprocesses"
-	@$(BIN)/python -m pytest -m "slow and not broker" $(or $(ARGS),$(PAIRED) worksteal)
+	@$(BIN)/python -m pytest -m "slow and not broker and not shipped" $(or $(ARGS),$(PAIRED) worksteal)
 
 # Whether a missing broker skips or fails is decided by --kafka (tests/conftest.py): `require` under CI.
 test-kafka: $(STAMP) ## every test on real Kafka: the contract, killed processes, foreign clients, the command
 	$(SAY) "== tests on real Kafka"
-	@$(BIN)/python -m pytest -m broker $(or $(ARGS),$(PAIRED) loadfile)
+	@$(BIN)/python -m pytest -m "broker and not shipped" $(or $(ARGS),$(PAIRED) loadfile)
 
 # The tree's own mesh/ is out of reach there: what passes was in the wheel.
 wheel-test: build ## smoke tests on the built wheel, from another directory
 	$(SAY) "== the wheel, elsewhere"
 	@$(BIN)/python tests/wheel.py dist/parley_mesh-*.whl
+
+# The Dockerfile's own lines and the compose file's services, in a root of their own: needs no Docker, but `unshare`.
+image-check: $(STAMP) ## the image's contents, its processes, the compose file on real Kafka
+	$(SAY) "== the image, without Docker"
+	@$(BIN)/python -m pytest -m shipped tests/image $(ARGS)
 
 sim: $(STAMP) ## SEEDS=N simulated runs from seed FIRST=M on
 	@$(BIN)/python -m mesh.testing.sim --seeds $(SEEDS) --first $(FIRST)

@@ -110,6 +110,8 @@ def processor(config: Config, *, skips_newer: bool = False) -> Processor:
         username=own.username,
         password=own.password.get_secret_value(),
         ca_location=own.ca_location,
+        certificate_location=own.certificate_location,
+        key_location=own.key_location,
     )
     log = connect(config, client_id="mesh-processor")
     return Processor(log, config.mesh, brokers, skips_newer=skips_newer)
@@ -123,6 +125,8 @@ def _security(config: Config) -> Security:
         username=own.username,
         password=own.password.get_secret_value(),
         ca_location=own.ca_location,
+        certificate_location=own.certificate_location,
+        key_location=own.key_location,
     )
 
 

@@ -16,7 +16,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mesh.core.settings import Settings
 from mesh.core.values import Amount
@@ -48,10 +56,24 @@ class Security(BaseModel):
     username: str = ""
     password: SecretStr = SecretStr("")
     ca_location: str = ""
+    certificate_location: str = ""
+    key_location: str = ""
+
+    @model_validator(mode="after")
+    def _pair(self) -> Security:
+        if bool(self.certificate_location) != bool(self.key_location):
+            raise UsageError(
+                "a certificate and its key go together: MESH_CERTIFICATE_LOCATION and "
+                "MESH_KEY_LOCATION"
+            )
+        return self
 
 
 class Config(BaseModel):
-    """Everything that is set from outside. `origin` says where the address comes from."""
+    """Everything that is set from outside. `origin` says where the address comes from.
+
+    `health` is where a process that serves tells of itself; "" leaves that to the command.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,6 +83,7 @@ class Config(BaseModel):
     security: Security = Security()
     artifacts: Path = Path()
     timeout_s: float = Field(default=30.0, gt=0)
+    health: str = ""
     settings: dict[str, int | dict[str, int]] = Field(default_factory=dict)
     partitions: dict[str, int] = Field(default_factory=dict)
     origin: str = ""
@@ -202,6 +225,7 @@ _VARIABLES: Final = {
     "MESH_EMBEDDED": "embedded",
     "MESH_ARTIFACTS": "artifacts",
     "MESH_TIMEOUT": "timeout_s",
+    "MESH_HEALTH": "health",
 }
 _SECURITY: Final = {
     "MESH_SECURITY_PROTOCOL": "protocol",
@@ -209,6 +233,8 @@ _SECURITY: Final = {
     "MESH_SASL_USERNAME": "username",
     "MESH_SASL_PASSWORD": "password",
     "MESH_CA_LOCATION": "ca_location",
+    "MESH_CERTIFICATE_LOCATION": "certificate_location",
+    "MESH_KEY_LOCATION": "key_location",
 }
 
 

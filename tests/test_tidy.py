@@ -219,13 +219,23 @@ def foreign_addresses(root: Path) -> Iterator[str]:
                 yield f"{name}:{number}: {line.strip()[:80]}"
 
 
+OWN_FILE = {"bootstrap", "build", "go", "kubernetes"}
+"""Dependency groups with a file of requirements that is their own."""
+
+
 def pins(root: Path) -> Iterator[str]:
     """Requirements are pinned with hashes, hold no address, and satisfy the project file."""
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     runtime = [Requirement(line) for line in project["project"]["dependencies"]]
-    groups = [line for group in project["dependency-groups"].values() for line in group]
-    dev = runtime + [Requirement(line) for line in groups if isinstance(line, str)]
-    for name, wanted in (("runtime.txt", runtime), ("dev.txt", dev)):
+    groups = {
+        name: [Requirement(line) for line in group if isinstance(line, str)]
+        for name, group in project["dependency-groups"].items()
+    }
+    wants = {f"{name}.txt": groups[name] for name in OWN_FILE & groups.keys()}
+    wants["runtime.txt"] = wants["image.txt"] = runtime
+    together = [group for name, group in groups.items() if name not in OWN_FILE - {"build"}]
+    wants["dev.txt"] = runtime + [want for group in together for want in group]
+    for name, wanted in wants.items():
         path = f"requirements/{name}"
         text = (root / path).read_text("utf-8").replace("\\\n", "")
         found: dict[str, str] = {}
@@ -236,8 +246,6 @@ def pins(root: Path) -> Iterator[str]:
             elif line.strip() and not line.lstrip().startswith("#"):
                 yield f"{path}:{number}: not pinned with a hash: {line[:60]}"
         for want in wanted:
-            if want.name not in found and want.name == "uv":
-                continue  # it has a file of its own
             if not want.specifier.contains(found.get(want.name, "0")):
                 yield f"{path}:1: {want} is not satisfied; run `make requirements`"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -67,5 +69,12 @@ def build() -> typer.Typer:
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit."""
+    if os.getpid() == 1:
+        # The kernel keeps from a container's first process every signal that it has no handler for.
+        signal.signal(signal.SIGTERM, _terminated)
     given = sys.argv[1:] if arguments is None else list(arguments)
     build()(args=given, prog_name="mesh")
+
+
+def _terminated(number: int, _: object) -> None:
+    raise SystemExit(128 + number)

@@ -163,11 +163,6 @@ def add_shared(app: typer.Typer) -> None:
     """Let the shared options, and `--version`, stand before the command's name, too."""
 
     def before(_context: typer.Context, version: bool, **given: Any) -> None:
-        if version:
-            from importlib.metadata import version as installed
-
-            typer.echo(f"parley-mesh {installed('parley-mesh')}")
-            raise typer.Exit
         _context.obj = _shared_of(given)
 
     asked = inspect.Parameter(
@@ -175,10 +170,24 @@ def add_shared(app: typer.Typer) -> None:
         inspect.Parameter.KEYWORD_ONLY,
         default=False,
         annotation=Annotated[
-            bool, typer.Option("--version", is_eager=True, help="Say which version this is.")
+            bool,
+            typer.Option(
+                "--version",
+                is_eager=True,
+                callback=_tell_version,
+                help="Say which version this is.",
+            ),
         ],
     )
     app.callback(invoke_without_command=False)(_with_signature(before, "mesh", [asked]))
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"parley-mesh {version('parley-mesh')}")
+        raise typer.Exit
 
 
 def guarded(options: Shared, function: Callable[..., None], given: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ class Brokers:
     username: str = ""
     password: str = field(default="", repr=False)
     ca_location: str = ""
+    certificate_location: str = ""
+    key_location: str = ""
 
     def addresses(self) -> list[str]:
         """Return `host:port` of each, as aiokafka wants them."""

@@ -128,11 +128,14 @@ def authentication(brokers: Brokers) -> dict[str, Any]:
     arguments: dict[str, Any] = {"security_protocol": brokers.protocol}
     if brokers.protocol.endswith("SSL"):
         try:
-            arguments["ssl_context"] = ssl.create_default_context(
-                cafile=brokers.ca_location or None
-            )
+            context = ssl.create_default_context(cafile=brokers.ca_location or None)
+            if brokers.certificate_location:
+                context.load_cert_chain(brokers.certificate_location, brokers.key_location)
         except (OSError, ssl.SSLError) as error:
-            raise UsageError(f"certificates {brokers.ca_location!r}: {error}") from error
+            named = (brokers.ca_location, brokers.certificate_location, brokers.key_location)
+            where = ", ".join(repr(one) for one in named if one)
+            raise UsageError(f"certificates {where}: {error}") from error
+        arguments["ssl_context"] = context
     if brokers.protocol.startswith("SASL"):
         arguments |= {
             "sasl_mechanism": brokers.mechanism or "PLAIN",

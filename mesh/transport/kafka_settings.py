@@ -54,6 +54,8 @@ class Security:
     username: str = ""
     password: str = field(default="", repr=False)
     ca_location: str = ""
+    certificate_location: str = ""
+    key_location: str = ""
 
     def config(self) -> Config:
         """Return librdkafka's properties for it."""
@@ -64,6 +66,9 @@ class Security:
             config["sasl.password"] = self.password
         if self.ca_location:
             config["ssl.ca.location"] = self.ca_location
+        if self.certificate_location:
+            config["ssl.certificate.location"] = self.certificate_location
+            config["ssl.key.location"] = self.key_location
         return config
 
 

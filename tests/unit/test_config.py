@@ -71,6 +71,21 @@ def test_security_from_the_environment(environ: dict[str, str], tmp_path: Path) 
         load({}, environ)
 
 
+def test_a_certificate_and_its_key_go_together(environ: dict[str, str]) -> None:
+    environ |= {"MESH_SECURITY_PROTOCOL": "SSL", "MESH_CERTIFICATE_LOCATION": "/tls/user.crt"}
+    with pytest.raises(UsageError, match="go together"):
+        load({}, environ)
+    security = load({}, environ | {"MESH_KEY_LOCATION": "/tls/user.key"}).security
+    assert (security.certificate_location, security.key_location) == (
+        "/tls/user.crt", "/tls/user.key",
+    )  # fmt: skip
+
+
+def test_where_a_process_tells_of_itself(environ: dict[str, str]) -> None:
+    assert load({}, environ).health == ""
+    assert load({}, environ | {"MESH_HEALTH": "0.0.0.0:8470"}).health == "0.0.0.0:8470"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

@@ -41,6 +41,10 @@ def add(  # noqa: PLR0913 - the options of one command
         Path | None, typer.Option(metavar="PATH", help="Its password, in a file.")
     ] = None,
     ca: Annotated[str, typer.Option(metavar="PATH", help="Certificate authorities to trust.")] = "",
+    certificate: Annotated[
+        str, typer.Option(metavar="PATH", help="Our own certificate, for mutual TLS.")
+    ] = "",
+    key: Annotated[str, typer.Option(metavar="PATH", help="The certificate's private key.")] = "",
     artifacts: Annotated[
         Path | None, typer.Option(metavar="PATH", help="The store of large bodies.")
     ] = None,
@@ -63,9 +67,11 @@ def add(  # noqa: PLR0913 - the options of one command
         "username": username,
         "password": _password(password_file),
         "ca_location": ca,
+        "certificate_location": certificate,
+        "key_location": key,
     }
-    if username and not security:
-        given["protocol"] = "SASL_SSL"
+    if not security and (username or certificate):
+        given["protocol"] = "SASL_SSL" if username else "SSL"
     own = {key: value for key, value in given.items() if value}
     if own:
         context["security"] = own

@@ -30,8 +30,13 @@ def processor(
         float, typer.Option(min=0, help="Seconds that a SIGTERM gives verdicts to be told.")
     ] = DRAIN_S,
     health: Annotated[
-        str, typer.Option(help="Where /healthz, /readyz and /metrics are; `off` for nowhere.")
-    ] = HEALTH,
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            show_default=HEALTH,
+            help="Where /healthz, /readyz and /metrics are; `off` for nowhere. [env: MESH_HEALTH]",
+        ),
+    ] = None,
     skip_newer: Annotated[
         bool,
         typer.Option(
@@ -48,7 +53,7 @@ def processor(
     session.run(_run(session, (drain, health), skip_newer=skip_newer))
 
 
-async def _run(session: Session, limits: tuple[float, str], *, skip_newer: bool) -> None:
+async def _run(session: Session, limits: tuple[float, str | None], *, skip_newer: bool) -> None:
     from mesh.cli.processing import ProcessorServer, quieten
     from mesh.cli.serving import Serving, log_to_stderr, stopping
 
@@ -56,6 +61,7 @@ async def _run(session: Session, limits: tuple[float, str], *, skip_newer: bool)
     log_to_stderr(quiet=out.quiet)
     quieten()
     drain_s, health = limits
+    health = health or config.health or HEALTH
     serving = Serving(drain_s=drain_s, health=health, told=out.say, ready=lambda: None)
     server = ProcessorServer(config, serving, skips_newer=skip_newer)
     with stopping(server.stop.set):

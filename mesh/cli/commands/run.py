@@ -32,8 +32,13 @@ def run(
         float, typer.Option(min=0, help="Seconds that a SIGTERM gives work to end in order.")
     ] = DRAIN_S,
     health: Annotated[
-        str, typer.Option(help="Where /healthz, /readyz and /metrics are; `off` for nowhere.")
-    ] = HEALTH,
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            show_default=HEALTH,
+            help="Where /healthz, /readyz and /metrics are; `off` for nowhere. [env: MESH_HEALTH]",
+        ),
+    ] = None,
     create_topics: Annotated[
         bool, typer.Option("--create-topics", help="Create the topics that are missing, first.")
     ] = False,
@@ -47,7 +52,7 @@ def run(
 
 
 async def _run(
-    session: Session, targets: list[str], limits: tuple[float, str], *, create_topics: bool
+    session: Session, targets: list[str], limits: tuple[float, str | None], *, create_topics: bool
 ) -> None:
     from mesh.bootstrap import administer, ensure_topics, load_agents, topic_plans
     from mesh.cli.serving import Server, Serving, log_to_stderr, stopping
@@ -62,6 +67,7 @@ async def _run(
         async with out.waiting(f"creating topics at {config.bootstrap}"):
             await ensure_topics(administer(config), plans, lambda change: out.say(str(change)))
     drain_s, health = limits
+    health = health or config.health or HEALTH
     serving = Serving(drain_s=drain_s, health=health, told=out.say, ready=lambda: None)
     server = Server(config, agents, serving)
     with stopping(server.stop.set):

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -53,6 +56,11 @@ def test_a_typo_suggests_the_command(cli: Cli) -> None:
     assert "Did you mean 'submit'?" in ran.err
 
 
+def test_it_says_which_version_it_is(cli: Cli) -> None:
+    ran = cli("--version")
+    assert (ran.code, ran.out) == (0, f"parley-mesh {version('parley-mesh')}\n")
+
+
 def test_no_command_is_help(cli: Cli) -> None:
     ran = cli()
     assert "Commands:" in ran.out + ran.err
@@ -65,3 +73,16 @@ def test_the_entry_point_takes_the_arguments_of_the_process(
     with pytest.raises(SystemExit):
         run()
     assert capsys.readouterr().out.startswith("Usage: mesh ")
+
+
+def test_a_containers_first_process_ends_at_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    try:
+        with pytest.raises(SystemExit):
+            run(["--help"])
+        with pytest.raises(SystemExit) as ended:
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 143

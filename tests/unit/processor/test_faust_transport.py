@@ -42,6 +42,11 @@ def test_certificates() -> None:
     assert "ssl_context" in both
     with pytest.raises(UsageError, match="certificates 'nowhere'"):
         authentication(Brokers(bootstrap="a:1", protocol="SSL", ca_location="nowhere"))
+    own = Brokers(
+        bootstrap="a:1", protocol="SSL", certificate_location="no.crt", key_location="no.key"
+    )
+    with pytest.raises(UsageError, match=r"certificates 'no.crt', 'no.key'"):
+        authentication(own)
 
 
 class Fetched:

@@ -52,6 +52,15 @@ def test_security_is_in_every_configuration_and_in_no_repr() -> None:
     assert Security().config() == {"security.protocol": "PLAINTEXT"}
 
 
+def test_a_certificate_of_our_own_comes_with_its_key() -> None:
+    security = Security(protocol="SSL", certificate_location="me.crt", key_location="me.key")
+    assert security.config() == {
+        "security.protocol": "SSL",
+        "ssl.certificate.location": "me.crt",
+        "ssl.key.location": "me.key",
+    }
+
+
 @pytest.mark.parametrize(
     "bootstrap", ["k", "k:9092", "a:1, b:65535", "[::1]:9092", "SSL://k.example:9093", ":9092"]
 )

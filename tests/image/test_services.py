@@ -1,0 +1,66 @@
+"""The services of docker-compose.yml on a real Kafka, as they stand there, without Docker."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import ROOT
+from tests.image import compose
+from tests.image.conftest import First, Image
+
+pytestmark = [
+    pytest.mark.shipped,
+    pytest.mark.broker,
+    pytest.mark.slow,
+    pytest.mark.timeout(500),
+]
+RELEASE = {"ocid": "ocds-213czf-1", "tender": {"title": "Benches"}}
+
+
+def given(service: Any, kafka: str, mesh: str) -> dict[str, str]:
+    """Return a service's environment, with this Kafka, this mesh, and a health port of its own."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    assert service["environment"].keys() == {"MESH_BOOTSTRAP", "MESH_NAME"}
+    return {"MESH_BOOTSTRAP": kafka, "MESH_NAME": mesh, "MESH_HEALTH": f"0.0.0.0:{port}"}
+
+
+def test_the_mesh_of_the_compose_file(image: Image, kafka: str, unique: str) -> None:
+    services = compose.load(ROOT / "docker-compose.yml")["services"]
+    ours = {name: own for name, own in services.items() if own["image"] == "parley:local"}
+    topics = ours.pop("topics")
+    created = image.run(*compose.words(topics["command"]), **given(topics, kafka, unique))
+    assert created.code == 0, created.err
+
+    environs = {name: given(own, kafka, unique) for name, own in ours.items()}
+    running: dict[str, First] = {
+        name: image.start(*compose.words(own["command"]), **environs[name])
+        for name, own in ours.items()
+    }
+    for name, process in running.items():
+        process.wait_for("health at ")
+        assert image.healthy(**environs[name]).out == "ready\n", name
+
+    # as `docker compose exec procurement-lead mesh ...` asks
+    inside = environs["procurement-lead"]
+    asked = (
+        "submit",
+        "procurement.review",
+        json.dumps({"release": RELEASE}),
+        "--wait",
+        "-o",
+        "json",
+    )
+    told = image.run(*asked, **inside)
+    assert (told.code, told.json["status"]) == (0, "completed"), told.err
+    assert len(image.run("agents", "-o", "json", **inside).json) == 10
+    assert image.run("audit", "check", "-q", **inside).code == 0
+
+    codes = {name: process.end(signal.SIGTERM) for name, process in running.items()}
+    assert set(codes.values()) == {0}, codes
