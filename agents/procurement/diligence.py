@@ -21,6 +21,7 @@ from agents.procurement.capabilities import (
 )
 from agents.procurement.documents import JsonObject, load
 from agents.procurement.domain import checks
+from agents.procurement.domain.approvals import lowered
 from agents.procurement.domain.contracts import parties_to_compare
 from agents.procurement.domain.opinions import bring_together, second_opinion
 from agents.procurement.models import (
@@ -31,6 +32,7 @@ from agents.procurement.models import (
     FinanceReview,
     Gap,
     InvestigateRequest,
+    Objective,
     Resolution,
     ResolveRequest,
     RetrieveRequest,
@@ -39,6 +41,7 @@ from agents.procurement.models import (
     Step,
     VerifyRequest,
 )
+from agents.procurement.shared import THRESHOLDS, propose
 from mesh import Agent, Context, TaskError
 
 agent = Agent(
@@ -46,6 +49,8 @@ agent = Agent(
     owner="team-integrity",
     purpose="Have one release looked into by specialists, and take no result that skips a part.",
     calls=[AUDIT, RESOLVE, RETRIEVE, SCREEN, VERIFY],
+    reads=[THRESHOLDS],
+    writes=[THRESHOLDS],
 )
 
 T = TypeVar("T")
@@ -66,6 +71,8 @@ async def investigate(ctx: Context, request: InvestigateRequest) -> Diligence:
             _or_gap(Step.FINANCE, lambda: _finance(ctx, request, document)),
         )
     )
+    dossier = request.dossier
+    await propose(ctx, dossier, lowered(dossier, Objective.RISK, found.findings))
     done = len(request.steps) - len(found.gaps)
     ctx.rate(
         confidence=round(done / max(len(request.steps), 1), 2),

@@ -6,17 +6,20 @@ result that does not hold, and answers for the decision.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from textwrap import shorten
 
 from agents.procurement.capabilities import ASSESS, INVESTIGATE, NORMALISE, REVIEW
 from agents.procurement.documents import JsonObject, load
 from agents.procurement.domain import checks
+from agents.procurement.domain.approvals import raised
 from agents.procurement.domain.planning import Plan, make_plan
-from agents.procurement.dossier import Dossier
+from agents.procurement.dossier import Award, Dossier
 from agents.procurement.models import (
     Assessment,
     AssessRequest,
+    Decision,
     Diligence,
     Gap,
     InvestigateRequest,
@@ -24,6 +27,7 @@ from agents.procurement.models import (
     Review,
     ReviewRequest,
 )
+from agents.procurement.shared import EXPOSURE, THRESHOLDS, add_exposure, propose, refer
 from mesh import Agent, Context, TaskError
 
 agent = Agent(
@@ -31,6 +35,8 @@ agent = Agent(
     owner="team-procurement-oversight",
     purpose="Review public-procurement releases: clear, review or incomplete, with the reasons.",
     calls=[ASSESS, INVESTIGATE, NORMALISE],
+    reads=[EXPOSURE, THRESHOLDS],
+    writes=[EXPOSURE, THRESHOLDS],
 )
 
 PATIENCE = "8m"
@@ -75,6 +81,9 @@ async def review(ctx: Context, request: ReviewRequest) -> Review:
         because=shorten(" ".join(reason.because for reason in reasons), MAX_WORDS),
         evidence=[assessment, *_fragments(at for reason in reasons for at in reason.evidence)],
     )
+    referred: tuple[Award, ...] = ()
+    if assessment.decision is Decision.CLEAR:
+        referred = await _recommend(ctx, dossier, found)
     ctx.rate(confidence=float(assessment.confidence), sources=[dossier, assessment])
     return Review(
         ocid=dossier.ocid,
@@ -89,8 +98,18 @@ async def review(ctx: Context, request: ReviewRequest) -> Review:
         steps=plan.steps,
         left_out=plan.left_out,
         gaps=found.gaps,
+        referred=tuple(award.at for award in referred),
         confidence=assessment.confidence,
     )
+
+
+async def _recommend(ctx: Context, dossier: Dossier, found: Diligence) -> tuple[Award, ...]:
+    """Recommend the awards of a sound release; return those of which a person is asked first."""
+    referred = await refer(ctx, dossier)
+    await asyncio.gather(
+        add_exposure(ctx, dossier, found.suppliers), propose(ctx, dossier, raised(dossier))
+    )
+    return referred
 
 
 async def _investigate(

@@ -122,7 +122,10 @@ class ResolveRequest(Model):
 
 
 class Supplier(Model):
-    """One company or person, under all the spellings and numbers it was mentioned with."""
+    """One company or person, under all the spellings and numbers it was mentioned with.
+
+    `key` is what it is called in the keys of shared state, whatever release names it.
+    """
 
     name: str
     spellings: tuple[str, ...]
@@ -131,6 +134,7 @@ class Supplier(Model):
     mentions: tuple[Pointer, ...]
     confidence: Number
     because: str
+    key: str = ""
 
 
 class Resolution(Model):
@@ -285,7 +289,11 @@ class Assessment(Model):
 
 
 class Review(Model):
-    """The end of it: what was decided about the release, and on what it rests."""
+    """The end of it: what was decided about the release, and on what it rests.
+
+    `referred` are the recommended awards of which a person is asked first: the buyer's threshold
+    says so, and that is shared state, which other cases move.
+    """
 
     ocid: str
     source: str = ""
@@ -299,4 +307,33 @@ class Review(Model):
     steps: tuple[Step, ...]
     left_out: tuple[Skipped, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    referred: tuple[Pointer, ...] = ()
     confidence: Number
+
+
+# --- shared state -------------------------------------------------------------------------------
+
+
+class Identity(Model):
+    """Who a supplier is: what all releases that named it say together."""
+
+    name: str
+    identifiers: tuple[str, ...]
+    confidence: Number
+
+
+class Objective(StrEnum):
+    """What a change of a threshold serves; which comes first is said by the mesh's policy."""
+
+    RISK = "risk"
+    COST = "cost"
+    SPEED = "speed"
+
+
+class Threshold(Model):
+    """From `amount` on a person is asked, and for what reason that holds."""
+
+    amount: Number
+    currency: str
+    objective: Objective
+    because: str

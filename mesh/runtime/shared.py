@@ -302,6 +302,13 @@ class SharedState:
     ) -> Written:
         """Read an entry, write what `change` makes of its value, and again if that conflicts.
 
+        Where `change` leaves the value as it was, nothing is written: a version that says nothing
+        new would only be in others' way.
+
+        After a long outage a worker may be told of a conflict though its change was accepted, for
+        an entry remembers only the latest changes; `change` is then applied once more. So what must
+        not count twice is added under a name (the order's, `ctx.task`), not as "one more".
+
         Args:
             key: Under prefixes that both `reads` and `writes` declare.
             change: Takes the value, None for none, and returns the new one; None deletes. It may be
@@ -320,10 +327,14 @@ class SharedState:
         self._check_scope(key, "writes", self._services.writes)
         for number in range(retries + 1):
             entry = await self.read(key, type=type)
+            before = _encode(entry.value, key)  # `change` may well change it in place
+            value = change(entry.value)
+            if not entry.contested and _encode(value, key) == before:
+                return Written(key=key, version=entry.version, verdict=Verdict.ACCEPTED)
             try:
                 return await self.write(
                     key,
-                    change(entry.value),
+                    value,
                     expected_version=entry.version,
                     because=because,
                     objective=objective,

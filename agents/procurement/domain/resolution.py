@@ -129,13 +129,18 @@ def _distinct(mentions: Iterable[Party]) -> list[_Known]:
 def _know(parties: list[Party]) -> _Known:
     party = parties[0]
     names = [parse_name(name) for name in (party.name, *party.aliases) if words(name)]
-    register = frozenset(
+    register = register_numbers(party)
+    local = frozenset(entry.id for entry in party.identifiers if entry.scheme == LOCAL)
+    return _Known(tuple(parties), tuple(dict.fromkeys(names)), register, local)
+
+
+def register_numbers(party: Party) -> frozenset[tuple[str, str]]:
+    """Return the registers in which a party is numbered, and its numbers there."""
+    return frozenset(
         (entry.scheme.casefold(), _bare(entry.id))
         for entry in party.identifiers
         if entry.scheme != LOCAL and any(char in "123456789" for char in entry.id)
     )
-    local = frozenset(entry.id for entry in party.identifiers if entry.scheme == LOCAL)
-    return _Known(tuple(parties), tuple(dict.fromkeys(names)), register, local)
 
 
 def _bare(identifier: str) -> str:

@@ -410,9 +410,31 @@ async def test_an_update_that_conflicts_is_made_again_at_once_then_after_pauses(
         assert PAUSE_MS << number >= pause >= (PAUSE_MS << number) // 2
 
 
+async def test_an_update_that_changes_nothing_writes_nothing() -> None:
+    def same(members: dict[str, int]) -> dict[str, int]:
+        members["a"] = 1  # in place: it is the same object, and was the same value
+        return members
+
+    async def work(ctx: Context) -> object:
+        return (await ctx.shared.update("a/b", same, type=dict[str, int])).version
+
+    core = await told(work, found('{"a": 1}', 7))
+    assert core.result == b'{"text":"7"}'
+    core = await told(work, found('{"a": 2}', 7), accepted(8))
+    assert core.result == b'{"text":"8"}'
+
+
+async def test_an_update_of_what_is_contested_is_judged() -> None:
+    async def work(ctx: Context) -> object:
+        return await ctx.shared.update("a/b", lambda value: value)
+
+    contested = verdict(Verdict.CONTESTED, found(version=2, contested=True))
+    assert type(await got(work, found(version=2, contested=True), contested)) is Contested
+
+
 async def test_updates_end_at_their_bound() -> None:
     async def work(ctx: Context) -> object:
-        return await ctx.shared.update("a/b", lambda _: 1, retries=1)
+        return await ctx.shared.update("a/b", lambda _: 2, retries=1)
 
     assert RETRIES > 1
     problem = await got(work, found(), late(2), found(version=2), late(3))

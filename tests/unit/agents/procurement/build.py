@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -16,12 +17,14 @@ from agents.procurement.domain.contracts import (
     review_parties,
 )
 from agents.procurement.domain.coverage import everything
+from agents.procurement.domain.exposures import Exposure, exposures
 from agents.procurement.domain.finances import audit, totals
 from agents.procurement.domain.flags import screen
 from agents.procurement.domain.normalise import normalise
 from agents.procurement.domain.opinions import bring_together
 from agents.procurement.domain.planning import make_plan
 from agents.procurement.domain.prices import judge
+from agents.procurement.domain.register import keyed
 from agents.procurement.domain.resolution import resolve_suppliers
 from agents.procurement.domain.verdict import assess
 from agents.procurement.dossier import Dossier, Finding
@@ -29,6 +32,7 @@ from agents.procurement.models import (
     Assessment,
     AssessRequest,
     ContractReview,
+    Decision,
     FinanceReview,
     ReviewRequest,
     Screening,
@@ -37,6 +41,16 @@ from agents.procurement.models import (
 ROOT = Path(__file__).resolve().parents[4]
 REAL = ROOT.parent / "shared" / "data" / "ocds"
 """Real releases, not part of this repository; where they are missing the samples stand in."""
+
+POLICY = ROOT / "agents" / "procurement" / "policy.toml"
+
+
+def policy() -> dict[str, Any]:
+    """Return the example's policy, as a mesh in memory takes it."""
+    read = tomllib.loads(POLICY.read_text("utf-8"))
+    rules = {own["prefix"]: own.get("merge") or own["resolution"] for own in read["state"]}
+    return {"rules": rules, "objectives": read["objectives"]}
+
 
 SOUND: dict[str, Any] = {
     "ocid": "ocds-test-1",
@@ -119,6 +133,15 @@ def only(findings: object, code: str) -> Finding:
     assert isinstance(findings, list | tuple)
     (found,) = [f for f in findings if isinstance(f, Finding) and f.code == code]
     return found
+
+
+def exposed(request: ReviewRequest) -> dict[tuple[str, str], Exposure]:
+    """Return what a release adds to exposures, without a mesh."""
+    read, verdict = review(request)
+    if verdict.decision is not Decision.CLEAR:
+        return {}
+    suppliers = resolve_suppliers(parties_to_compare(read), read.buyer).suppliers
+    return exposures(read, keyed(suppliers))
 
 
 def review(request: ReviewRequest) -> tuple[Dossier, Assessment]:

@@ -37,7 +37,7 @@ from agents.procurement.models import (
 )
 from mesh import Agent
 from mesh.testing import MemoryMesh, crash_at_every_step
-from tests.unit.agents.procurement.build import document, release, review
+from tests.unit.agents.procurement.build import document, policy, release, review
 
 EVERYONE: list[Agent] = [
     getattr(import_module(entry.split(":")[0]), entry.split(":")[1]) for entry in AGENTS
@@ -75,7 +75,7 @@ def several(r: dict[str, Any]) -> None:
 
 @pytest.fixture
 async def mesh() -> AsyncIterator[MemoryMesh]:
-    async with MemoryMesh(*EVERYONE) as everyone:
+    async with MemoryMesh(*EVERYONE, **policy()) as everyone:
         yield everyone
         assert everyone.violations() == []
         assert everyone.incidents() == []
@@ -124,6 +124,7 @@ async def test_the_auction_has_two_bids_and_the_loser_is_asked_by_name(mesh: Mem
         "plan",
         f"ask {PRICES} as well",
         "clear",
+        "ask a person before the award",
     ]
 
 
@@ -214,7 +215,7 @@ async def test_bad_input_is_rejected_with_the_field(
 
 
 async def test_a_specialist_who_is_not_there_leaves_a_gap() -> None:
-    async with MemoryMesh(*without("procurement-finance")) as mesh:
+    async with MemoryMesh(*without("procurement-finance"), **policy()) as mesh:
         result = await mesh.submit(lead.review, ReviewRequest(release=release()))
         (gap,) = result.value.gaps
         assert gap.step is Step.FINANCE
@@ -223,14 +224,14 @@ async def test_a_specialist_who_is_not_there_leaves_a_gap() -> None:
 
 
 async def test_without_diligence_every_step_is_a_gap() -> None:
-    async with MemoryMesh(*without("procurement-diligence")) as mesh:
+    async with MemoryMesh(*without("procurement-diligence"), **policy()) as mesh:
         result = await mesh.submit(lead.review, ReviewRequest(release=release()))
         assert [gap.step for gap in result.value.gaps] == list(result.value.steps)
         assert result.value.decision is Decision.INCOMPLETE
 
 
 async def test_a_worker_who_points_astray_is_refused_and_his_step_a_gap() -> None:
-    async with MemoryMesh(*without(RED_FLAGS, PRICES)) as mesh:
+    async with MemoryMesh(*without(RED_FLAGS, PRICES), **policy()) as mesh:
         mesh.script(SCREEN, Screening(agent="liar", covered=("/awards/7",)))
         result = await mesh.submit(lead.review, ReviewRequest(release=release()))
         refused = facts(mesh, result.workflow, "ResultRejected")
@@ -256,5 +257,5 @@ async def test_what_the_agents_say_is_what_their_functions_say(mesh: MemoryMesh)
 async def test_supervisors_may_die_at_every_step(victim: Agent) -> None:
     peers = without(victim.name)
     request = ReviewRequest(release=release(several))
-    crashes = await crash_at_every_step(victim, lead.review, request, peers=peers)
+    crashes = await crash_at_every_step(victim, lead.review, request, peers=peers, **policy())
     assert crashes > 20
