@@ -11,6 +11,7 @@ RETRIEVE = "price.retrieve"
 SCREEN = "risk.screen"
 VERIFY = "contract.verify"
 AUDIT = "finance.audit"
+SOURCE = "procurement.source"
 
 RED_FLAGS = "procurement-red-flags"
 PRICES = "procurement-prices"

@@ -7,15 +7,18 @@ samples shipped here). It yields one `Line` for each release, with the input for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
-from agents.procurement.capabilities import REVIEW
+from agents.procurement.capabilities import REVIEW, SOURCE
 from agents.procurement.documents import Decoded, DocumentError, as_input, load
 from agents.procurement.domain.comparables import price_points
 from agents.procurement.domain.normalise import normalise
-from agents.procurement.models import MAX_REFERENCE, PricePoint
+from agents.procurement.models import MAX_REFERENCE, Need, PricePoint
+from agents.procurement.shared import EXPOSURE, IDENTITIES
 
 AGENTS = (
     "agents.procurement.lead:agent",
@@ -30,8 +33,12 @@ AGENTS = (
     "agents.procurement.assessor:agent",
 )
 """Every agent of the example, as `mesh run` takes them; each may run in a process of its own."""
+OVEREAGER_AGENTS = ("agents.procurement.sourcing:agent",)
+"""Who is added for `--overeager`: it asks for quotes until one meets the target, with no bound."""
 CAPABILITY = REVIEW
 """What a release is submitted to."""
+POLICY = Path(__file__).parent / "policy.toml"
+"""What becomes of writes to shared state that did not know of each other."""
 SAMPLES = Path(__file__).parent / "samples"
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 MAX_BYTES = 4 * 1024 * 1024
@@ -40,11 +47,12 @@ MAX_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One release of a file: `input` for `procurement.review`, or the `defect` that prevents it."""
+    """One release of a file: `input` for `capability`, or the `defect` that prevents it."""
 
     source: str
     input: dict[str, object] | None
     defect: str = ""
+    capability: str = CAPABILITY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +93,33 @@ def releases(path: Path | None = None) -> Iterator[Line]:
                 "source": entry.source,
             },
         )
+
+
+def overeager() -> Iterator[Line]:
+    """Yield a need whose target nobody meets: its sourcing would never end."""
+    need = Need(item="office chair", quantity=40, target_price=Decimal(80), currency="EUR")
+    given = need.model_dump(mode="json")
+    yield Line(source="overeager sourcing", input=given, capability=SOURCE)
+
+
+def shown(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the largest exposure of each currency in shared state, in lines for a person."""
+    names = {
+        key.split("/")[1]: value["name"]
+        for key, value in values.items()
+        if key.startswith(f"{IDENTITIES}/")
+    }
+    largest: dict[str, tuple[Decimal, str, int]] = {}
+    for key, awards in values.items():
+        kind, _, rest = key.partition("/")
+        if kind == EXPOSURE:
+            supplier, _, currency = rest.rpartition("/")
+            owed = Decimal(sum(awards.values())) / 100
+            entry = owed, names.get(supplier, supplier), len(awards)
+            largest[currency] = max(entry, largest.get(currency, entry))
+    for currency, (owed, name, awards) in sorted(largest.items()):
+        of = "1 award" if awards == 1 else f"{awards} awards"
+        yield f"  largest exposure in {currency}: {owed:,.2f} by {of} to {name}"
 
 
 def _files(path: Path) -> list[Path]:

@@ -337,3 +337,31 @@ class Threshold(Model):
     currency: str
     objective: Objective
     because: str
+
+
+# --- sourcing -----------------------------------------------------------------------------------
+
+
+class Need(Model):
+    """Find somebody who sells so many of an item, at no more than the target price for each."""
+
+    item: str
+    quantity: int = Field(ge=1)
+    target_price: Number
+    currency: str
+
+
+class Quote(Model):
+    """What one supplier asks for each, and when it said so."""
+
+    supplier: str
+    unit_price: Number
+    currency: str
+    received_at: str
+
+
+class Sourced(Model):
+    """The best quote, and how often everybody was asked."""
+
+    quote: Quote
+    rounds: int

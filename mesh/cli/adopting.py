@@ -8,14 +8,17 @@ told twice change nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.cli.failures import CommandError, Exit
 from mesh.cli.keeping import StateReader, append, of_rules
+from mesh.cli.ordering import person
 from mesh.cli.output import Out
-from mesh.cli.policies import Contents, Held, Plan, contents_held, plan
+from mesh.cli.policies import Contents, Held, Plan, contents_held, plan, read_file
 from mesh.core.keys import Rules
 from mesh.core.shared import RulesAdopted, RulesEntry, View
 from mesh.errors import WireError, WrongTopic
@@ -133,6 +136,23 @@ class Policies:
             if isinstance(proposed.proposal, RulesAdopted) and proposed.offset > view.through:
                 view.judge(proposed.proposal, proposed.offset, proposed.append_ms)
         return _sorted(view.rules.rules)
+
+
+async def adopt(policies: Policies, file: Path) -> str:
+    """Bring a file into force at a start, unless a newer policy holds; return what then holds.
+
+    Raises:
+        UsageError: The file is wrong, or another policy of its version holds.
+    """
+    text, document = await asyncio.to_thread(read_file, file)
+    held = await policies.held()
+    if held.document is not None and held.document.version > document.version:
+        return f"version {held.document.version}, which is newer than {file}"
+    made = plan(document, held)
+    if made.pending:
+        await policies.apply(made, text, person(), f"{file.name} is applied at the start")
+    order = f": {' before '.join(document.objectives)}" if document.objectives else ""
+    return f"version {document.version} of {file}{order}"
 
 
 def _sorted(rules: Rules) -> Rules:

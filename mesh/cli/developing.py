@@ -5,21 +5,34 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mesh.cli.adopting import Policies, adopt
 from mesh.cli.brokers import Ready, broker
 from mesh.cli.failures import CommandError, Exit
+from mesh.cli.findings import Found, IncidentReader
+from mesh.cli.keeping import StateReader
 from mesh.cli.moving import Moving
 from mesh.cli.options import Session
 from mesh.cli.pilot import Crew, Pilot
 from mesh.cli.processing import Beside
 from mesh.cli.reading import AuditReader
+from mesh.cli.sharing import Sharing, read_sharing, shape, told
 from mesh.cli.submitting import Asked, Submitter
 from mesh.cli.tally import Tally
+from mesh.core import facts as f
 from mesh.errors import MeshError
 from mesh.telling import words
 
@@ -33,16 +46,24 @@ SETTLE_MS = 300
 
 
 class Item(NamedTuple):
-    """One input to submit; `name` is what a person calls it, `defect` why it cannot be."""
+    """One input to submit; `name` is what a person calls it, `defect` why it cannot be.
+
+    `capability` is "" where the plan says what it is for.
+    """
 
     name: str
     value: object
     defect: str
+    capability: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be run; `load` returns the inputs for `capability`, "" for none."""
+    """What is to be run; `load` returns the inputs for `capability`, "" for none.
+
+    `policy` is a file to be applied before the agents start. `shows` returns lines about the values
+    in shared state, by key, for the summary.
+    """
 
     targets: tuple[str, ...]
     broker: str
@@ -50,6 +71,8 @@ class Plan:
     load: Callable[[], Sequence[Item]] = lambda: ()
     exit_when_done: bool = False
     reload: bool = True
+    policy: Path | None = None
+    shows: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _: ()
 
 
 class Dev:
@@ -63,10 +86,13 @@ class Dev:
         self.moving = Moving()
         self.stop = asyncio.Event()
         self.skipped: list[Item] = []
+        self.sharing = Sharing()
+        self.incidents: list[Found] = []
         self.wall_s = 0.0
         self._began = 0.0
         self._submitted: set[str] = set()
         self._ended: set[str] = set()
+        self._halted: set[str] = set()
         self._all_submitted = False
         self._done = asyncio.Event()
 
@@ -89,6 +115,10 @@ class Dev:
             log = await stack.enter_async_context(_connected(self.config))
             reader = AuditReader(log, self.config, out)
             starts = {number: high for number, (_, high) in (await reader.ends()).items()}
+            state = StateReader(log, self.config, out)
+            ends = await state.ends(state.changes)
+            changes = {number: high for number, (_, high) in ends.items()}
+            adopted = await self._adopted(log)
             shared = Beside(self.config, out.complain, DRAIN_S)
             stack.push_async_callback(shared.stop)
             async with out.waiting("starting the agents"):
@@ -96,17 +126,27 @@ class Dev:
                 await crew.go()
                 await shared.ready()
             stack.enter_context(_announced(self.config))
-            self._tell(ready, crew.crew)
-            following = asyncio.create_task(self._follow(reader, starts))
-            watching = asyncio.create_task(crew.watch())
-            stack.push_async_callback(_cancelled, following, watching)
+            self._tell(ready, crew.crew, adopted)
+            tasks = [
+                asyncio.create_task(self._follow(reader, starts)),
+                asyncio.create_task(crew.watch()),
+                asyncio.create_task(self._find(IncidentReader(log, self.config, out))),
+            ]
+            stack.push_async_callback(_cancelled, *tasks)
             await self._submit(log, len(starts), await loading)
-            await self._until_over(following, watching)
+            await self._until_over(self._close(state, changes), *tasks)
 
-    def _tell(self, ready: Ready, crew: Crew) -> None:
+    async def _adopted(self, log: Log) -> str:
+        """Bring the plan's policy into force; return what holds, "" where nothing was asked for."""
+        file = self.plan.policy
+        return "" if file is None else await adopt(Policies(log, self.config, self.out), file)
+
+    def _tell(self, ready: Ready, crew: Crew, adopted: str) -> None:
         say, config = self.out.say, self.config
         say(f"broker   {ready.words}")
         say(f"mesh     {config.mesh}: {words.listed(crew.agents)}")
+        if adopted:
+            say(f"policy   {adopted}")
         if not self.plan.capability:
             say(f"submit   mesh submit {crew.capabilities[0]} --json '{{…}}' --wait")
         say("")
@@ -125,7 +165,9 @@ class Dev:
                 self.skipped.append(item)
                 self.out.say(f"not submitted  {item.name}: {words.clip(item.defect)}")
                 continue
-            submitted = await submitter.submit(self.plan.capability, item.value, Asked())
+            submitted = await submitter.submit(
+                item.capability or self.plan.capability, item.value, Asked()
+            )
             self.moving.names[submitted.workflow] = item.name
             self._submitted.add(submitted.workflow)
         self._all_submitted = bool(items)
@@ -140,23 +182,74 @@ class Dev:
                 text = f"{words.clock(line.at_ms)}  {line.text}"
                 assert console is not None
                 console.print(text, style=line.style, markup=False, soft_wrap=True)
-            if end is not None:
-                self._ended.add(getattr(audited.record.fact, "workflow", ""))
-                self._look()
+            if not void:
+                self._note(audited.record.fact, ended=end is not None)
+
+    def _note(self, fact: f.Fact, *, ended: bool) -> None:
+        """Note that a workflow ended, or that it was halted and waits for a person."""
+        workflow = getattr(fact, "workflow", "")
+        if isinstance(fact, f.TaskAwarded):
+            self._halted.discard(workflow)
+        elif isinstance(fact, f.WorkSuspended) and any(
+            wait.kind == "halt" for wait in fact.waiting_for
+        ):
+            self._halted.add(workflow)
+        elif ended:
+            self._ended.add(workflow)
+        else:
+            return
+        self._look()
+
+    async def _find(self, reader: IncidentReader) -> None:
+        """Tell what the watchman finds, as it does."""
+        began_ms = int(time.time() * 1_000)
+        console = None if self.out.quiet else self.out.console(stderr=True)
+        async for found in reader.follow():
+            if found.at_ms < began_ms:
+                continue
+            self.incidents.append(found)
+            if console is not None:
+                text = f"{words.clock(found.at_ms)}  {self._told(found)}"
+                console.print(text, style="red", markup=False, soft_wrap=True)
+
+    def _told(self, found: Found) -> str:
+        own = found.incident
+        spent, granted = self.tally.paid(own.workflow)
+        of = f" of {words.money(granted)}" if granted else ""
+        paid = f" after {words.money(spent)}{of}" if spent else ""
+        return f"{self._called(found)}  ✗ incident {own.kind}{paid}: {own.text}"
+
+    def _called(self, found: Found) -> str:
+        workflow = found.incident.workflow
+        return self.moving.names.get(workflow, words.short(workflow or found.key))
 
     def _look(self) -> None:
-        """See whether everything that was submitted has ended."""
-        if self._all_submitted and self._submitted <= self._ended and not self._done.is_set():
+        """See whether everything that was submitted has ended, or waits for a person."""
+        over = self._submitted <= self._ended | self._halted
+        if self._all_submitted and over and not self._done.is_set():
             self.wall_s = time.monotonic() - self._began
             self._done.set()
-            if not self.plan.exit_when_done:
-                self.out.say(f"\n{self._summary()}")
-                self.out.say("The agents go on; Ctrl-C ends them. In another terminal: mesh trace")
 
-    async def _until_over(self, *tasks: asyncio.Task[None]) -> None:
-        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self.stop.wait()), *tasks]
+    async def _close(self, state: StateReader, changes: Mapping[int, int]) -> None:
+        """Sum up, once everything is over; return if nothing is left to be done then."""
+        await self._done.wait()
+        self.sharing = await read_sharing(state, changes)
         if self.plan.exit_when_done:
-            waits.append(asyncio.create_task(self._done.wait()))
+            return
+        self.out.say(f"\n{self._summary()}")
+        self.out.say("The agents go on; Ctrl-C ends them. In another terminal: mesh trace")
+        for line in self._commands():
+            self.out.say(line)
+        await asyncio.Event().wait()
+
+    async def _until_over(
+        self, closing: Coroutine[Any, Any, None], *tasks: asyncio.Task[None]
+    ) -> None:
+        waits: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self.stop.wait()),
+            asyncio.create_task(closing),
+            *tasks,
+        ]
         finished, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in pending.difference(tasks):
             task.cancel()
@@ -201,7 +294,38 @@ class Dev:
         ]
         if self.skipped:
             lines.append(f"{words.plural(len(self.skipped), 'input')} could not be submitted")
+        halted = len(self._halted - self._ended)
+        if halted:
+            lines.append(f"{words.plural(halted, 'workflow')} halted, which a person may lift")
+        lines += [*told(self.sharing), *self.plan.shows(self.sharing.values())]
+        lines += self._found()
         return "\n".join(lines)
+
+    def _found(self) -> Iterator[str]:
+        """Return the incidents by workflow: what was found and spent, and whether it goes on."""
+        kinds: dict[str, dict[str, str]] = {}
+        for found in self.incidents:
+            called = kinds.setdefault(found.incident.workflow or found.key, {})
+            called[found.incident.kind] = self._called(found)
+        for workflow, own in kinds.items():
+            spent, granted = self.tally.paid(workflow)
+            of = f" of {words.money(granted)}" if granted else ""
+            paid = f", spent {words.money(spent)}{of}" if spent else ""
+            halted = ", halted" if workflow in self._halted - self._ended else ""
+            yield f"incident {words.listed(own)}: {next(iter(own.values()))}{paid}{halted}"
+
+    def _commands(self) -> Iterator[str]:
+        """Return what to ask for next, of what this run has."""
+        key = next(iter(self.sharing.contested), next(iter(self.sharing.entries), ""))
+        if key:
+            yield f"  mesh state get {key.partition('/')[0]}/"
+            yield f"  mesh state history {key}"
+        if self.sharing.contested:
+            yield f"  mesh state settle {key} --take 0 --because …"
+        if self.incidents:
+            yield "  mesh incidents"
+        for workflow in sorted(self._halted - self._ended):
+            yield f"  mesh lift workflow {words.short(workflow)} --because …"
 
     def figures(self) -> dict[str, Any]:
         """Return the run in figures."""
@@ -219,6 +343,9 @@ class Dev:
             "not_submitted": len(self.skipped),
             "cost": tally.cost._asdict(),
             "records": tally.records,
+            "halted": len(self._halted - self._ended),
+            "incidents": len(self.incidents),
+            "shared": shape(self.sharing),
             "mesh": self.config.mesh,
             "bootstrap": self.config.bootstrap,
         }

@@ -77,6 +77,17 @@ class Tally:
                 return void, end
         return void, None
 
+    def paid(self, workflow: str) -> tuple[int, int]:
+        """Return the micro-dollars that a workflow spent so far, and may spend; 0 once it ended."""
+        for ledger in self._ledgers.values():
+            root, end = ledger.tasks.get(workflow), ledger.ended.get(workflow)
+            if root is not None:
+                own = [task for task in ledger.tasks.values() if task.opened.workflow == workflow]
+                return sum(task.purse.spent.micro_usd for task in own), root.purse.total.micro_usd
+            if end is not None:
+                return end.spent.micro_usd, 0
+        return 0, 0
+
     @property
     def completed(self) -> int:
         """How many workflows were completed."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,13 +18,15 @@ from mesh.cli.options import Session, command
 from mesh.errors import UsageError
 
 if TYPE_CHECKING:
-    from mesh.cli.developing import Item
+    from mesh.cli.developing import Item, Plan
 
 EXAMPLES = """
 mesh dev --example procurement
 mesh dev hello:agent
 mesh dev hello:agent --broker kafka
 mesh dev --example procurement --data releases/ --exit-when-done -o json
+mesh dev --example procurement --overeager
+mesh dev hello:agent --policy policy.toml
 """
 
 
@@ -34,7 +37,8 @@ class Example(StrEnum):
 
 
 MODULES = {Example.PROCUREMENT: "agents.procurement.demo"}
-"""Each has `AGENTS`, `CAPABILITY` and `releases(path)`."""
+"""Each has `AGENTS`, `CAPABILITY`, `releases(path)`, `POLICY`, `shown(values)`, and what is to be
+added for `--overeager`: `OVEREAGER_AGENTS` and `overeager()`."""
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +46,7 @@ def register(app: typer.Typer) -> None:
     command(app, "dev", examples=EXAMPLES)(dev)
 
 
-def dev(
+def dev(  # noqa: PLR0913  # one for each option
     session: Session,
     agents: Annotated[
         list[str] | None, typer.Argument(metavar="MODULE:AGENT", show_default=False)
@@ -57,6 +61,15 @@ def dev(
     broker: Annotated[
         str, typer.Option(metavar="embedded|kafka|HOST:PORT", help="Which broker.")
     ] = "embedded",
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Apply a policy before the agents start.", show_default=False
+        ),
+    ] = None,
+    overeager: Annotated[
+        bool, typer.Option("--overeager", help="Add to the example an agent that never stops.")
+    ] = False,
     exit_when_done: Annotated[
         bool, typer.Option("--exit-when-done", help="End when the example's work has ended.")
     ] = False,
@@ -70,22 +83,17 @@ def dev(
     from mesh.cli.developing import Plan
 
     targets = tuple(agents or ())
-    capability, load = "", _nothing
-    if example is not None:
-        targets, capability, load = _example(example, data, targets)
-    elif data is not None or exit_when_done:
-        raise UsageError("--data and --exit-when-done are for an --example")
-    if not targets:
+    if example is None and (data is not None or exit_when_done or overeager):
+        raise UsageError("--data, --overeager and --exit-when-done are for an --example")
+    if not targets and example is None:
         raise UsageError("name an agent, like `mesh dev hello:agent`, or --example procurement")
-    plan = Plan(
-        targets=targets,
-        broker=broker,
-        capability=capability,
-        load=load,
-        # nobody is there to press Ctrl-C where the example's output goes to a file or a pipe
-        exit_when_done=exit_when_done or (example is not None and not sys.stdout.isatty()),
-        reload=example is None,
-    )
+    plan = Plan(targets=targets, broker=broker, policy=policy)
+    if example is not None:
+        plan = replace(
+            _with_example(plan, _module(example), data, overeager=overeager),
+            # nobody is there to press Ctrl-C where the example's output goes to a file or a pipe
+            exit_when_done=exit_when_done or not sys.stdout.isatty(),
+        )
     session.run(_dev(session, plan))
 
 
@@ -99,16 +107,18 @@ async def _dev(session: Session, plan: object) -> None:
     running.finish()
 
 
-def _nothing() -> Sequence[Item]:
-    return ()
-
-
-def _example(
-    example: Example, data: Path | None, more: tuple[str, ...]
-) -> tuple[tuple[str, ...], str, Callable[[], Sequence[Item]]]:
-    """Return the agents of an example, what to submit to, and what loads its inputs."""
-    module = _module(example)
-    return (*module.AGENTS, *more), module.CAPABILITY, partial(_items, module.releases, data)
+def _with_example(plan: Plan, module: ModuleType, data: Path | None, *, overeager: bool) -> Plan:
+    """Return a plan that runs an example, too."""
+    more = module.overeager if overeager else tuple
+    return replace(
+        plan,
+        targets=(*module.AGENTS, *(module.OVEREAGER_AGENTS if overeager else ()), *plan.targets),
+        capability=module.CAPABILITY,
+        load=partial(_items, lambda: [*more(), *module.releases(data)]),
+        reload=False,
+        policy=plan.policy or module.POLICY,
+        shows=module.shown,
+    )
 
 
 def example_agents(example: Example) -> tuple[str, ...]:
@@ -137,11 +147,11 @@ def _module(example: Example) -> ModuleType:
         ) from error
 
 
-def _items(releases: Callable[..., object], data: Path | None) -> Sequence[Item]:
+def _items(read: Callable[[], Iterable[Any]]) -> Sequence[Item]:
     from mesh.cli.developing import Item
 
     try:
-        lines = list(releases(data))  # type: ignore[call-overload] # the example's own type
+        lines = list(read())  # each of the example's own type
     except FileNotFoundError as error:
         raise UsageError(f"--data: {error}") from error
-    return [Item(line.source, line.input, line.defect) for line in lines]
+    return [Item(line.source, line.input, line.defect, line.capability) for line in lines]
