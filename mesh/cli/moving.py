@@ -1,4 +1,4 @@
-"""The work of a mesh as it moves, in lines for a person: auctions, what is tried again, ends.
+"""The work of a mesh as it moves, in lines for a person: auctions, conflicts, retries, ends.
 
 `Moving` is fed with the records that the tally has judged, and knows of each workflow how long it
 took and how many tasks it had.
@@ -6,13 +6,15 @@ took and how many tasks it had.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from mesh.cli.tally import AGAIN, outcome_of
 from mesh.core import facts as f
 from mesh.core.book import End
-from mesh.core.values import Mode, Status, Terms
+from mesh.core.keys import Resolution
+from mesh.core.values import Mode, Status, StepKind, Terms
 from mesh.telling import words
 
 
@@ -44,6 +46,7 @@ class Moving:
             f.ResultRejected: self._sent_back,
             f.WorkSuspended: self._suspended,
             f.WorkFinished: self._failed,
+            f.StepFinished: self._arbitrated,
         }
 
     def see(self, record: f.Record, end: End | None) -> list[Line]:
@@ -100,6 +103,18 @@ class Moving:
             yield self._line(
                 record, fact.workflow, f"{capability} stops: {halted} is halted", "red"
             )
+
+    def _arbitrated(
+        self, record: f.Record, workflow: _Workflow, fact: f.StepFinished
+    ) -> Iterator[Line]:
+        """Tell of a write that met another one, where an objective or a person decides."""
+        if fact.kind is not StepKind.WRITE or fact.result.content is None:
+            return
+        said = json.loads(fact.result.content)
+        rivals = said.get("rivals", ())
+        if any(own["resolution"] == Resolution.ARBITRATE for own in rivals):
+            text = f"{fact.name} {said['verdict']}: {words.clip(said['reason'])}"
+            yield self._line(record, fact.workflow, text, "yellow")
 
     def _failed(
         self, record: f.Record, workflow: _Workflow, fact: f.WorkFinished

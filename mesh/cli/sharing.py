@@ -27,7 +27,7 @@ class Sharing:
     """Mutable: the changes of one run, and the entries as they are after it.
 
     `writes` counts by verdict, `arbitrated` by what decided: the objective that came first, and the
-    one that yielded.
+    one that yielded. Between equals nothing decides.
     """
 
     writes: Counter[str] = field(default_factory=Counter)
@@ -56,18 +56,16 @@ class Sharing:
             return
         self.writes[judgement.verdict.value] += 1
         if judgement.verdict in (Verdict.PREFERRED, Verdict.CONFLICT):
-            for entry in judged.before.values():
-                self._arbitrated(change, entry, fold.view.rules.rules)
+            for own in judgement.against:
+                if own.rule.resolution is Resolution.ARBITRATE:
+                    self._arbitrated(change, own.entry, fold.view.rules.rules)
 
     def _arbitrated(self, change: Change, entry: Entry, rules: Rules) -> None:
         """Count what decided between a change and what it had not seen."""
-        rule = rules.rule_for(entry.key)
         (expected,) = (own.expected for own in change.writes if own.key == entry.key)
         met = [past.objective for past in entry.recent if past.version > expected]
         met += [own.objective for own in entry.candidates]
-        if rule is None or rule.resolution is not Resolution.ARBITRATE or not met:
-            return
-        other = min(met, key=rules.rank)
+        other = min(met or [entry.objective], key=rules.rank)
         first, second = sorted((change.objective, other), key=rules.rank)
         if first != second:
             self.arbitrated[first, second] += 1

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mesh.cli.adopting import Policies
+from mesh.cli.adopting import Policies, adopt
 from mesh.cli.failures import CommandError
 from mesh.cli.keeping import StateReader
 from mesh.cli.output import Out
 from mesh.cli.policies import Held, Plan
 from mesh.core.keys import NO_RULES, Rules
 from mesh.core.shared import RulesAdopted
-from mesh.errors import TransportError, WrongTopic
+from mesh.errors import TransportError, UsageError, WrongTopic
 from mesh.ports import Place
 from mesh.transport.memory import Appending, Fate, MemoryBroker
 from mesh.wire import topics
@@ -134,3 +135,34 @@ def test_the_largest_version_holds_and_what_is_no_document_is_told(
 def test_a_mesh_that_is_not_there() -> None:
     with pytest.raises(WrongTopic, match=r"no topic test\.policy; choose a mesh with --mesh"):
         held(MemoryBroker(lambda: 0))
+
+
+# --- at a start -----------------------------------------------------------------------------------
+
+
+def adopted(broker: MemoryBroker, file: Path) -> str:
+    found: str = with_policies(broker, lambda policies: adopt(policies, file))
+    return found
+
+
+def test_a_file_is_brought_into_force_at_a_start_and_once(tmp_path: Path) -> None:
+    world = SharedWorld()
+    file = tmp_path / "policy.toml"
+    file.write_text(TEXT)
+    assert adopted(world.broker, file) == f"version 2 of {file}: risk before cost"
+    assert held(world.broker).partitions == {0: RULES, 1: RULES}
+    count = len(world.broker.records(CHANGES))
+    adopted(world.broker, file)
+    assert len(world.broker.records(CHANGES)) == count
+
+
+def test_a_newer_policy_stays_in_force_at_a_start(tmp_path: Path) -> None:
+    world = SharedWorld()
+    apply(world.broker)
+    file = tmp_path / "policy.toml"
+    file.write_text("version = 1\n")
+    assert adopted(world.broker, file) == f"version 2, which is newer than {file}"
+    assert held(world.broker).partitions == {0: RULES, 1: RULES}
+    file.write_text("version = 2\n")
+    with pytest.raises(UsageError, match="write version = 3"):
+        adopted(world.broker, file)

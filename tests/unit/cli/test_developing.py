@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,20 +15,35 @@ from mesh.cli import developing
 from mesh.cli.brokers import Ready
 from mesh.cli.developing import Dev, Item, Plan
 from mesh.cli.failures import CommandError
+from mesh.cli.findings import Found
 from mesh.cli.options import Session, Shared
 from mesh.cli.output import Format
 from mesh.cli.pilot import Crew
 from mesh.cli.tally import Tally
 from mesh.config import DEV, Config, Contexts, config_folder, environment
 from mesh.core.book import End
+from mesh.core.effects import Incident
 from mesh.core.facts import Record
+from mesh.core.values import Amount, Wait
 from mesh.errors import UsageError
 from mesh.runtime.process import Process
+from mesh.telling.words import money
+from mesh.testing.ordering import Ordering
 from mesh.transport.memory import MemoryBroker, MemoryLog
+from mesh.wire import topics
+from mesh.wire.state import decode_proposal
+from tests.simulation.scribe import ANN, ROOT, Scribe, terms
 from tests.unit.cli.fake_processor import FakeProcessor
 from tests.unit.cli.office import AGENTS, Need
 
 NAMES = tuple(agent.name for agent in AGENTS)
+RULES_TEXT = """
+version = 1
+objectives = ["risk", "cost"]
+[[state]]
+prefix = "stock/"
+resolution = "arbitrate"
+"""
 CAPABILITIES = tuple(name for agent in AGENTS for name in agent.capabilities)
 
 
@@ -255,3 +270,81 @@ def test_saved_files_are_loaded_again(
     assert "hello.py was saved: loading the agents again" in said
     assert "its import raised SyntaxError; waiting for the next save" in said
     assert office.made == 3
+
+
+# --- shared state, incidents, halts ---------------------------------------------------------------
+
+
+def test_a_policy_holds_before_the_agents_start_and_the_summary_shows_what_they_wrote(
+    office: type[FakePilot], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(RULES_TEXT)
+    values: list[Mapping[str, Any]] = []
+
+    def shows(given: Mapping[str, Any]) -> list[str]:
+        values.append(given)
+        return ["  all is well"]
+
+    one = dev(items("table"), policy=file, shows=shows)
+    run(one)
+    one.finish()
+    said = capsys.readouterr()
+    assert f"policy   version 1 of {file}: risk before cost" in said.err
+    assert "  all is well" in said.out
+    assert values == [{}]
+    records = office.broker.records(topics.changes("test"))
+    assert {decode_proposal(own.value).rules.objectives for own in records} == {("risk", "cost")}  # type: ignore[union-attr] # nothing else was proposed
+
+
+def test_a_halted_workflow_holds_up_nobody_until_it_is_lifted() -> None:
+    one = dev([])
+    one._submitted, one._all_submitted = {ROOT}, True
+    log = Scribe()
+    log.begin()
+    log.write(log.reserved(amount=Amount(micro_usd=500)))
+    log.write(log.settled(amount=Amount(micro_usd=500)))
+    log.write(log.suspended(waiting_for=(Wait("", "halt", "", 0, "agent/ann"),)))
+    for record in log.records:
+        one.tally.add(0, record)
+        one._note(record.fact, ended=False)
+    assert one._done.is_set()
+    assert one.figures()["halted"] == 1
+    assert "1 workflow halted, which a person may lift" in one._summary()
+    assert list(one._commands()) == [f"  mesh lift workflow {ROOT} --because …"]
+    found = Found(Incident("loop", ROOT, "", "it returns"), 0, ROOT)
+    one.incidents.append(found)
+    granted = money(one.tally.paid(ROOT)[1])
+    assert one._told(found) == f"{ROOT}  ✗ incident loop after $0.0005 of {granted}: it returns"
+    assert list(one._found()) == [f"incident loop: {ROOT}, spent $0.0005 of {granted}, halted"]
+    one._note(log.awarded(terms(ANN, 2)), ended=False)
+    assert one.figures()["halted"] == 0
+
+
+def test_incidents_are_told_as_they_are_found(
+    office: type[FakePilot], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = dev(items("later"), exit_when_done=False)
+
+    class Heard(list[Found]):
+        """Stops the run at the first."""
+
+        def append(self, found: Found) -> None:
+            super().append(found)
+            one.stop.set()
+
+    one.incidents = Heard()
+
+    async def find() -> None:
+        one.tally = tally = Watched()
+        running = asyncio.create_task(one.run())
+        await tally.began.wait()
+        log = MemoryLog(office.broker)
+        await log.open()
+        Ordering(office.broker, log, "test").order("agent/ann", "so", "eve", halted=True)
+        await running
+        await log.close()
+
+    asyncio.run(find())
+    assert "✗ incident halt: agent/ann is halted by eve: so" in capsys.readouterr().err
+    assert "  mesh incidents" in list(one._commands())

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 from mesh.cli.moving import Moving, auction
 from mesh.cli.tally import Tally
-from mesh.core.values import Mode, Offer, Wait
+from mesh.core.values import Body, Mode, Offer, StepKind, Wait
 from mesh.telling.words import sentence
 from tests.simulation.scribe import ANN, Scribe, terms
 from tests.unit.cli.conftest import Recorded
@@ -73,3 +75,23 @@ def test_an_auction_in_words() -> None:
     award = terms(ANN, mode=Mode.AUCTION, offers=(won, lost, out))
     assert auction(award) == "auction won by ann 800 against bob 700, 1 declined"
     assert auction(terms(ANN, offers=(out,))) == "ann, without a bid"
+
+
+def wrote(resolution: str, kind: StepKind = StepKind.WRITE) -> list[str]:
+    """Return what is told of a write that met another one under a rule."""
+    said = {"verdict": "preferred", "reason": "risk comes before speed"}
+    rivals = [{"resolution": resolution}] if resolution else []
+    content = json.dumps({**said, "rivals": rivals}).encode()
+    log = Scribe()
+    log.begin()
+    log.write(log.begun(kind=kind, name="thresholds/x"))
+    result = Body(b"h", "application/json", content)
+    log.write(log.done(kind=kind, name="thresholds/x", result=result))
+    moving = Moving()
+    return [line.text for record in log.records for line in moving.see(record, None)]
+
+
+def test_what_an_objective_decided_is_told_and_other_conflicts_are_not() -> None:
+    assert wrote("arbitrate") == ["0-root  thresholds/x preferred: risk comes before speed"]
+    assert wrote("reject") == wrote("") == []
+    assert wrote("arbitrate", kind=StepKind.TOOL) == []

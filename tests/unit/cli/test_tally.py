@@ -3,7 +3,7 @@ from __future__ import annotations
 from mesh.cli.tally import Tally, outcome_of
 from mesh.core.book import End
 from mesh.core.budget import ZERO
-from mesh.core.values import Body, Cause, Status
+from mesh.core.values import Amount, Body, Cause, Status
 from tests.simulation.scribe import ANN, BOB, ROOT, SOURCE, Scribe, body, terms
 from tests.unit.cli.conftest import Recorded
 
@@ -66,3 +66,19 @@ def test_an_outcome_is_the_word_that_the_result_has_for_it() -> None:
     assert outcome_of(end(Status.COMPLETED, b"[1]")) == "completed"
     assert outcome_of(end(Status.COMPLETED, None)) == "completed"
     assert outcome_of(end(Status.EXPIRED, None)) == "expired"
+
+
+def test_what_a_workflow_spent_is_known_while_it_runs_and_after() -> None:
+    log = Scribe()
+    log.begin()
+    log.write(log.reserved(amount=Amount(micro_usd=7)))
+    log.write(log.settled(amount=Amount(micro_usd=5)))
+    tally = Tally()
+    for record in log.records:
+        tally.add(0, record)
+    spent, granted = tally.paid(ROOT)
+    assert (spent, granted > 5) == (5, True)
+    assert tally.paid("0-other") == (0, 0)
+    log.write(log.finished())
+    tally.add(0, log.records[-1])
+    assert tally.paid(ROOT) == (5, 0)

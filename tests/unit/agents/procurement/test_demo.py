@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from agents.procurement import demo
-from agents.procurement.models import ReviewRequest
+from agents.procurement import demo, sourcing
+from agents.procurement.models import Need, Objective, ReviewRequest
 from agents.procurement.samples.__main__ import files
 from agents.procurement.samples.parts import PLANTED
 from mesh import Agent
+from mesh.cli.policies import read_file
 from tests.unit.agents.procurement.build import release, review
 
 
@@ -144,3 +145,38 @@ def test_the_samples_hold_every_kind_of_release() -> None:
     assert {read.base for read in reads} == {"", "/releases/0", "/records/0/compiledRelease"}
     assert sum(entry.input is None for entry in entries) == 3
     assert any(isinstance(request.release, str) for request in inputs)
+
+
+# --- shared state, and who does not stop ----------------------------------------------------------
+
+
+def test_the_largest_exposure_of_each_currency_is_shown() -> None:
+    values = {
+        "exposure/a:1/EUR": {"x 1": 150_000_00, "x 2": 5},
+        "exposure/b/EUR": {"y 1": 99},
+        "exposure/b/MXN": {"y 2": 1_234_56},
+        "suppliers/a:1/identity": {"name": "Axel Works Ltd"},
+        "thresholds/c/EUR": {"amount": "50000"},
+    }
+    assert list(demo.shown(values)) == [
+        "  largest exposure in EUR: 150,000.05 by 2 awards to Axel Works Ltd",
+        "  largest exposure in MXN: 1,234.56 by 1 award to b",
+    ]
+    assert list(demo.shown({})) == []
+
+
+def test_the_overeager_need_is_one_that_nobody_meets() -> None:
+    (line,) = demo.overeager()
+    need = Need.model_validate_json(json.dumps(line.input))
+    assert min(sourcing.PRICES.values()) > need.target_price
+    assert line.capability in sourcing.agent.capabilities
+    (entry,) = demo.OVEREAGER_AGENTS
+    assert entry.split(":")[0] == sourcing.__name__
+
+
+def test_the_policy_can_be_applied() -> None:
+    _, document = read_file(demo.POLICY)
+    assert document.objectives == [own.value for own in Objective]
+    assert {rule.prefix for rule in document.rules().rules} == {
+        "aliases/", "exposure/", "suppliers/", "thresholds/",
+    }  # fmt: skip
