@@ -411,7 +411,8 @@ async def test_an_update_that_conflicts_is_made_again_at_once_then_after_pauses(
 
 
 async def test_an_update_that_changes_nothing_writes_nothing() -> None:
-    def same(members: dict[str, int]) -> dict[str, int]:
+    def same(members: dict[str, int] | None) -> dict[str, int]:
+        assert members is not None
         members["a"] = 1  # in place: it is the same object, and was the same value
         return members
 
