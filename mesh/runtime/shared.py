@@ -305,9 +305,9 @@ class SharedState:
         Where `change` leaves the value as it was, nothing is written: a version that says nothing
         new would only be in others' way.
 
-        After a long outage a worker may be told of a conflict though its change was accepted, for
-        an entry remembers only the latest changes; `change` is then applied once more. So what must
-        not count twice is added under a name (the order's, `ctx.task`), not as "one more".
+        An attempt after a failure reads anew, and applies `change` to what the one before it wrote.
+        So what must not count twice is added under a name (the order's, `ctx.task`), not as "one
+        more".
 
         Args:
             key: Under prefixes that both `reads` and `writes` declare.
