@@ -147,7 +147,7 @@ demo: $(STAMP) ## procurement on the embedded broker (ARGS="--broker kafka ...")
 # ------------------------------------------------------------------------------- deliverables
 
 docs: $(STAMP) ## rewrite what is generated in docs/, check the links
-	@$(BIN)/python -m pytest -q tests/test_docs.py --rewrite
+	@$(BIN)/python -m pytest -q tests/test_docs.py tests/test_monitoring.py --rewrite
 
 build: $(STAMP) ## wheel and sdist into dist/
 	@rm -rf dist

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh import metrics
 from mesh.cli.serving import OFF, Incarnations, Serving
+from mesh.core.responses import DEFAULTS
 from mesh.metrics import Sample
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class ProcessorServer(Incarnations["Processor"]):
             return
         parts = [((mesh, str(n)), n) for n in sorted(watchman.parts)]
         lag = watchman.lag()
+        found = dict.fromkeys(DEFAULTS, 0) | watchman.findings  # 0 before the first: a rise is seen
         yield Sample(
             metrics.WATCH_LAG,
             [(at, lag.get(number, 0)) for at, number in parts],
@@ -104,7 +106,7 @@ class ProcessorServer(Incarnations["Processor"]):
         )
         yield Sample(
             metrics.WATCH_FINDINGS,
-            [((mesh, kind), count) for kind, count in watchman.findings.items()],
+            [((mesh, kind), count) for kind, count in found.items()],
         )
         events = {
             "fact": watchman.facts,

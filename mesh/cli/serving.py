@@ -36,6 +36,8 @@ LONGEST_PAUSE_S = 30.0
 LOOK_S = 10.0
 """What must be asked of the broker to be measured is asked so often, and scrapes show the last."""
 OFF = "off"
+EVENTS = ("dead_letters", "loop_held", "refused")
+"""Kinds of events that are there with 0 before the first, so that a rise from nothing is seen."""
 
 _log = logging.getLogger(__name__)
 
@@ -289,7 +291,11 @@ class Server(Incarnations["Process"]):
         yield Sample(metrics.SLOTS, slots)
         yield Sample(
             metrics.EVENTS,
-            [((mesh, one.agent.name, kind), n) for one in own for kind, n in one.counts.items()],
+            [
+                ((mesh, one.agent.name, kind), n)
+                for one in own
+                for kind, n in (dict.fromkeys(EVENTS, 0) | one.counts).items()
+            ],
         )
         yield Sample(metrics.LAG, [((mesh, *where), count) for where, count in self.lag.items()])
         yield from metrics.meter_samples(mesh, {one.agent.name: one.node.desk.meter for one in own})

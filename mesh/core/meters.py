@@ -3,6 +3,9 @@
 Every fact has one author, and each instance counts its own that counted. So the sum over all
 instances is the mesh's: nothing is counted twice, and nothing that is void.
 
+What may never happen, an end in failure or an award after a death, is there with 0 from the
+beginning: who asks by how much a number grew cannot see the first time otherwise.
+
 A child that an end above it took along has no fact of its own, and is in no number. What a worker
 that died had not settled was charged in full by the fact that followed it, and is in no number
 either: the ledger's purses are exact, these are rates to look at.
@@ -17,7 +20,7 @@ from typing import Final, NamedTuple
 from mesh.core import facts as f
 from mesh.core.changes import END_STATUS
 from mesh.core.tasks import Phase, TaskState
-from mesh.core.values import Amount, Cause, Mode, StepKind, Terms
+from mesh.core.values import Amount, Cause, Mode, Status, StepKind, Terms
 
 BOUNDS_MS: Final = (
     5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 1_800_000,
@@ -112,7 +115,8 @@ class Meter:
             self._amount("granted", name, opened.grant)
 
     def _awarded(self, name: str, terms: Terms, waited_ms: int) -> None:
-        self.counts[Name("awards", name, (terms.mode, terms.cause))] += 1
+        for cause in Cause:
+            self.counts[Name("awards", name, (terms.mode, cause))] += cause is terms.cause
         if terms.cause is Cause.FIRST:
             self._spread(Name("award_ms", name, (terms.mode,)), BOUNDS_MS).add(waited_ms)
         if terms.mode is Mode.AUCTION and terms.call >= 0:
@@ -143,6 +147,8 @@ class Meter:
         if len(self._capabilities) >= MAX_CAPABILITIES:
             return OTHER
         self._capabilities.add(capability)
+        for status in Status:
+            self.counts[Name("tasks_ended", capability, (status,))] += 0
         return capability
 
 

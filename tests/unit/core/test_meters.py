@@ -6,7 +6,17 @@ import pytest
 
 from mesh.core import facts as f
 from mesh.core.meters import BOUNDS_MS, MAX_CAPABILITIES, OTHER, Meter, Name, Spread
-from mesh.core.values import Acceptance, Amount, Cause, Holder, Mode, Offer, Outcome, StepKind
+from mesh.core.values import (
+    Acceptance,
+    Amount,
+    Cause,
+    Holder,
+    Mode,
+    Offer,
+    Outcome,
+    Status,
+    StepKind,
+)
 from tests.simulation.scribe import ANN, BOB, BOSS, ROOT, Scribe, terms
 
 WORK = "demo.work"
@@ -146,16 +156,24 @@ def test_what_a_journal_answers_is_counted() -> None:
     meter = Meter()
     meter.replayed(WORK)
     meter.replayed(WORK)
-    assert meter.counts == {Name("replayed", WORK): 2}
+    assert +meter.counts == {Name("replayed", WORK): 2}
+
+
+def test_what_did_not_happen_is_there_with_nothing(log: Metered) -> None:
+    assert {own.of: n for own, n in log.meter.counts.items() if own.what == "tasks_ended"} == {
+        (status,): 0 for status in Status
+    }
+    awards = {own.of: n for own, n in log.meter.counts.items() if own.what == "awards"}
+    assert awards == {("direct", cause): int(cause is Cause.FIRST) for cause in Cause}
 
 
 def test_capabilities_beyond_the_most_share_their_numbers() -> None:
     meter = Meter()
     for number in range(MAX_CAPABILITIES + 5):
         meter.replayed(f"demo.c{number}")
-    assert len(meter.counts) == MAX_CAPABILITIES + 1
+    assert len(+meter.counts) == MAX_CAPABILITIES + 1
     assert meter.counts[Name("replayed", OTHER)] == 5
-    assert str(MAX_CAPABILITIES + 1) in repr(meter)
+    assert repr(meter).endswith(" 0 spreads)")
 
 
 def test_a_value_on_a_bound_is_within_it_and_one_above_all_is_beyond() -> None:
