@@ -21,6 +21,7 @@ from mesh.core.negotiation import (
     NEUTRAL_STANDING,
     WINDOW,
     Self,
+    asked,
     candidates,
     choose_direct,
     decide,
@@ -30,6 +31,7 @@ from mesh.core.negotiation import (
     rerank,
 )
 from mesh.core.registry import Offering, Presence
+from mesh.core.standing import Known
 from mesh.core.tasks import TaskState
 from mesh.core.values import Holder, Mode, Offer
 
@@ -101,13 +103,13 @@ class Allocation:
         # who had its turn is asked again once nobody else wanted it
         exclude = frozenset() if opened.task in self.barren else frozenset(tried)
         count = self.desk.settings.candidates
-        asked = candidates(opened.task, offering, count, seed, exclude)
-        if not asked:
+        chosen = candidates(opened.task, offering, count, seed, exclude)
+        if not chosen:
             return False
         self.rounds[opened.task] = number + 1
         until_ms = self.desk.log_now(opened.workflow) + self._wait_ms(number)
         me = self.desk.me.instance
-        own = self._own_offer(task, until_ms, free_slots) if self._am(asked, me) else None
+        own = self._own_offer(task, until_ms, free_slots) if self._am(chosen, me) else None
         called = f.BidsCalled(
             workflow=opened.workflow,
             task=opened.task,
@@ -115,7 +117,7 @@ class Allocation:
             authority=over,
             round=number,
             seed=seed,
-            candidates=tuple(p.instance for p in asked if p.instance != me),
+            candidates=tuple(p.instance for p in chosen if p.instance != me),
             bids_until_ms=until_ms,
             own_offer=own,
         )
@@ -240,12 +242,19 @@ class Allocation:
             self.then(called.task, None)
             return
         means = means_of(task.opened, called, task.purse.free)
-        offers = decide(called, auction.answers, self.desk.directory, means, {})
+        known = self._known(called, task.opened.capability)
+        offers = decide(called, auction.answers, self.desk.directory, means, known)
         self.ranked[called.task] = (called, auction.call, offers)
         choice = self._winner(task, auction.call, offers)
         if choice is None:
             self.barren.add(called.task)
         self.then(called.task, choice)
+
+    def _known(self, called: f.BidsCalled, capability: str) -> dict[str, Known]:
+        """Return the standing of those who were asked, as far as this node has seen it by now."""
+        there = map(self.desk.directory.presence, asked(called))
+        agents = {presence.agent for presence in there if presence is not None}
+        return {agent: self.desk.standings.of(agent, capability) for agent in agents}
 
     def _next_ranked(self, task: TaskState, tried: dict[str, str]) -> Choice | None:
         """Choose from the last call, if somebody is left of it who was not tried."""

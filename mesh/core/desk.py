@@ -21,8 +21,9 @@ from mesh.core.halts import Halts
 from mesh.core.ids import audit_partition, audit_partition_of
 from mesh.core.ledger import OF_NO_TASK, Ledger
 from mesh.core.meters import Meter
-from mesh.core.registry import Card, Directory
+from mesh.core.registry import Card, Directory, covers
 from mesh.core.settings import Settings
+from mesh.core.standing import Standings
 from mesh.core.tasks import Header, TaskState
 from mesh.core.values import Holder, Inbox, TaskPartition
 
@@ -77,6 +78,7 @@ class Desk:
         self.audit_partitions = audit_partitions
         self.directory = Directory()
         self.halts = Halts()
+        self.standings = Standings(self._may_auction)
         self.headers: dict[str, Header] = {}
         self.meter = Meter()
         self.step = Step()
@@ -95,6 +97,11 @@ class Desk:
         self._reading: dict[int, Reading] = {}
         self._timers: list[tuple[int, int, Then, tuple[object, ...]]] = []
         self._count = 0
+
+    def _may_auction(self, capability: str) -> bool:
+        """Tell whether tasks for a capability may be awarded here: root tasks, or children."""
+        offered = (own.name for own in self.card.capabilities)
+        return capability in offered or covers(self.card.calls, capability)
 
     # --- what is known --------------------------------------------------------------------------
 

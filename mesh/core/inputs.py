@@ -22,6 +22,7 @@ from mesh.core.halts import HaltOrder
 from mesh.core.ledger import Ledger
 from mesh.core.messages import Envelope
 from mesh.core.registry import Card, Presence
+from mesh.core.standing import Standing
 from mesh.core.tasks import Header
 from mesh.core.values import Acceptance, Amount, Body, Charter, Mode, TaskPartition
 
@@ -127,6 +128,12 @@ class Halted(NamedTuple):
     order: HaltOrder
 
 
+class StandingSeen(NamedTuple):
+    """An entry of `M.standing`, as it was read."""
+
+    standing: Standing
+
+
 class Tick(NamedTuple):
     """Time passed. Given when `Node.next_deadline()` is reached, or at any other time."""
 
@@ -146,6 +153,7 @@ Input = (
     | CardSeen
     | PresenceSeen
     | Halted
+    | StandingSeen
     | Tick
     | Drain
     | Called

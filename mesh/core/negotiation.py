@@ -5,7 +5,8 @@ asking; *candidates*, *decide* and *rerank* are the sealed-bid auction (Smith's 
 with the load balancing of Mitzenmacher's two choices, 2001); *recompute* lets anyone check a
 recorded award. All are pure functions of what is passed in, and every figure that a decision rests
 on stands in the facts: the price that a task can pay is what `Terms.free` says, the time left is
-from `bids_until_ms` to the deadline, the standing and the score of each bid stand in its `Offer`.
+from `bids_until_ms` to the deadline, the standing and the score of each bid stand in its `Offer`,
+and with them the weights that the standing follows from, and of which version they are.
 
 Where a fleet is large a choice looks at a window of it, whose place the task's hash gives: what a
 task costs does not grow with the number of instances.
@@ -22,11 +23,11 @@ from typing import NamedTuple, TypeVar
 from mesh.core.facts import BidsCalled, TaskOpened
 from mesh.core.messages import Bid, Decline
 from mesh.core.registry import Card, Directory, Offering, Presence, covers
+from mesh.core.standing import PERMILLE, UNKNOWN, Known, permille, standings_for
 from mesh.core.values import Amount, Ancestor, Cause, Mode, Offer, Terms
 from mesh.errors import ScopeError
 
-PERMILLE = 1_000
-NEUTRAL_STANDING = 500
+NEUTRAL_STANDING = permille(0, 0)
 """Per mille, for an agent of which nothing is known: neither trusted nor distrusted."""
 WINDOW = 8
 """Instances or agents that one choice looks at: enough to spread load, and 2 µs of hashing."""
@@ -311,7 +312,7 @@ def decide(
     answers: Mapping[str, Bid | Decline | None],
     directory: Directory,
     means: Means,
-    standing: Mapping[str, int],
+    standing: Mapping[str, Known],
 ) -> tuple[Offer, ...]:
     """Rank everyone who was asked, best first; those with a `declined` reason stand at the end.
 
@@ -322,7 +323,7 @@ def decide(
         answers: What came from each candidate in time; one that is missing or None said nothing.
         directory: Tells whose instance a candidate is.
         means: From `means_of`.
-        standing: Per mille, by agent; `NEUTRAL_STANDING` for those it does not know.
+        standing: What is known, by agent; `NEUTRAL_STANDING` for those it does not know.
     """
     offers: list[Offer] = []
     for instance in asked(called):
@@ -335,9 +336,16 @@ def decide(
                 offer = Offer(instance, "", 0, 0, 0, False, 0, 0, HAS_LEFT)
             else:
                 offer = _offer(instance, presence.agent, answers.get(instance))
-        known = standing.get(offer.agent, NEUTRAL_STANDING)
-        offers.append(_judged(offer._replace(standing_permille=known), means))
-    return _ranked(called.task, offers)
+        good, bad, versions = standing.get(offer.agent, UNKNOWN)
+        offers.append(offer._replace(good=good, bad=bad, versions=versions))
+    figures = standings_for(called.seed, _weights_of(offers))
+    told = zip(offers, figures, strict=True)
+    judged = [_judged(own._replace(standing_permille=figure), means) for own, figure in told]
+    return _ranked(called.task, judged)
+
+
+def _weights_of(offers: Iterable[Offer]) -> Iterator[tuple[str, int, int]]:
+    return ((offer.agent, offer.good, offer.bad) for offer in offers)
 
 
 def asked(called: BidsCalled) -> tuple[str, ...]:
@@ -444,8 +452,12 @@ def _auction_disagreements(opened: TaskOpened, called: BidsCalled, terms: Terms)
     if sorted(offer.instance for offer in terms.offers) != sorted(asked(called)):
         yield "the offers are not those of the candidates that were called"
     means = means_of(opened, called, terms.free)
-    for offer in terms.offers:
+    figures = standings_for(called.seed, _weights_of(terms.offers))
+    for offer, figure in zip(terms.offers, figures, strict=True):
         yield from _offer_disagreements(offer, called.own_offer, means)
+        if offer.standing_permille != figure:
+            recorded = f"{offer.agent} has a standing of {offer.standing_permille}"
+            yield f"{recorded}, and its results give {figure}"
     if _ranked(opened.task, terms.offers) != terms.offers:
         yield "the offers are not in the order of their scores"
     winner = next((offer for offer in terms.offers if not offer.declined), None)

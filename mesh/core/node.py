@@ -111,6 +111,7 @@ class Node:
             i.CardSeen: self._card_seen,
             i.PresenceSeen: self._presence_seen,
             i.Halted: self._halted,
+            i.StandingSeen: lambda given: self.desk.standings.see(given.standing),
             i.Tick: lambda _: None,
             i.Drain: self._drain,
             c.Called: lambda given: worker.called(given.task, given.award, given.call),

@@ -143,8 +143,19 @@ class Ancestor(NamedTuple):
     input_hash: bytes
 
 
+class Version(NamedTuple):
+    """Which figures of an agent were looked at: an audit partition's, up to this offset."""
+
+    partition: int
+    offset: int
+
+
 class Offer(NamedTuple):
-    """What one candidate answered to a call for bids, with its score; `declined` says why not."""
+    """What one candidate answered to a call for bids, with its score; `declined` says why not.
+
+    `good` and `bad` are the weights that its standing follows from, `versions` says whence they
+    are (see `mesh.core.standing`).
+    """
 
     instance: str
     agent: str
@@ -155,6 +166,9 @@ class Offer(NamedTuple):
     standing_permille: int
     score_permille: int
     declined: str
+    good: int = 0
+    bad: int = 0
+    versions: tuple[Version, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
+from mesh.core.accounts import PAST_MS
 from mesh.core.detectors.frame import Finding
 from mesh.core.detectors.limits import LimitTable
 from mesh.core.detectors.watch import Watch
@@ -29,9 +30,6 @@ MARK_EVERY = 500
 """Records between two marks: so many are read too early, 30 ms of reading."""
 MAX_MARKS = 128
 """Marks that are kept; then every second goes, and at most a 64th of the way is read too early."""
-PAST_MS = 60_000
-"""A workflow is not waited for once its deadline has passed so long ago: nothing can be awarded or
-done in it any more, so nothing can be found in it, whether somebody ends it or nobody does."""
 MAX_ENDED = 20_000
 """Ended workflows that are remembered: half a minute of a busy partition. A root task that is
 opened again after that seems to be a new one; its supervisor would have to have missed the end."""

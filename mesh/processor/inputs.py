@@ -13,10 +13,12 @@ from mesh.core.facts import Record
 from mesh.core.ids import audit_partition_of
 from mesh.core.keys import group_of, is_key
 from mesh.core.shared import Entry, Proposal, RulesEntry, View
+from mesh.core.standing import Standing
 from mesh.errors import NewerSchema, WireError, WrongTopic
 from mesh.ports import Incoming, Log
 from mesh.wire import entries, messages, topics
 from mesh.wire import state as states
+from mesh.wire.entries import decode_standing
 from mesh.wire.facts import decode_fact
 from mesh.wire.partitioner import partition_of
 from mesh.wire.schemas import MARKER, PREFIX, current, released
@@ -34,23 +36,24 @@ async def check_topics(log: Log, mesh: str) -> int:
             message names each.
     """
     await asyncio.to_thread(load_schemas)
-    pair = (topics.changes(mesh), topics.state(mesh))
-    return await check_alike(log, pair, topics.dead_letters(mesh))
+    alike = (topics.changes(mesh), topics.state(mesh))
+    return await check_alike(log, alike, topics.dead_letters(mesh))
 
 
-async def check_alike(log: Log, pair: tuple[str, str], *others: str) -> int:
-    """Return how many partitions both topics of a pair have, which must be as many.
+async def check_alike(log: Log, alike: tuple[str, ...], *others: str) -> int:
+    """Return how many partitions the topics have that must have as many as each other.
 
     Raises:
         WrongTopic: One of them or of the others is missing, or the two do not fit together; the
             message names each.
     """
-    counts = {name: len(await log.ends(name)) for name in (*pair, *others)}
+    counts = {name: len(await log.ends(name)) for name in (*alike, *others)}
     wrong = [f"{name} is missing" for name, count in counts.items() if not count]
-    one, other = pair
-    if not wrong and counts[one] != counts[other]:
-        unlike = f"{one} has {counts[one]} partitions, {other} has {counts[other]}"
-        wrong = [f"{unlike}, and both must have as many: they are partitioned alike"]
+    one = alike[0]
+    for other in () if wrong else alike[1:]:
+        if counts[one] != counts[other]:
+            unlike = f"{one} has {counts[one]} partitions, {other} has {counts[other]}"
+            wrong.append(f"{unlike}, and both must have as many: they are partitioned alike")
     if wrong:
         raise WrongTopic(f"{'; '.join(wrong)}: see `mesh topics plan`, then `mesh topics apply`")
     return counts[one]
@@ -86,6 +89,21 @@ def read_kept(record: Incoming) -> Entry | RulesEntry:
     if _is_unknown(record):
         raise _newer(record)
     return decode_kept(record.value)
+
+
+def read_standing(record: Incoming) -> Standing:
+    """Return what a record of `M.standing` tells.
+
+    Raises:
+        NewerSchema: A newer release wrote it.
+        WireError: It tells nothing: none but the processor should write there.
+    """
+    if _is_unknown(record):
+        raise _newer(record)
+    standing = decode_standing(record.value)
+    if (standing.agent.encode(), standing.partition) != (record.key, record.partition):
+        raise WireError("it is that of another agent or partition than it stands under")
+    return standing
 
 
 def read_fact(record: Incoming) -> Record:

@@ -1,5 +1,7 @@
 """Watches the audit stream: judges every fact, runs the detectors, and writes what they find.
 
+It folds the agents' standing as well, and has it written (see `mesh.processor.standing`).
+
 The owner of a `Watchman` tells it which partitions are its own and gives it their records::
 
     watchman = Watchman(log, mesh, failed=...)   # after `await check_audit(log, mesh)`
@@ -54,14 +56,22 @@ from mesh.core.detectors.limits import LimitTable
 from mesh.core.effects import Incident
 from mesh.core.halts import HaltOrder
 from mesh.core.responses import Response
-from mesh.core.tasks import Header
-from mesh.errors import MeshError, NewerSchema, TransportError, WireError, WrongTopic
+from mesh.errors import (
+    MeshError,
+    NewerSchema,
+    TransportError,
+    UsageError,
+    WireError,
+    WrongTopic,
+)
 from mesh.ports import Incoming, Log, Place, Report
 from mesh.processor.beat import RECALLED, Beat
 from mesh.processor.inputs import check_alike, read_fact
 from mesh.processor.notes import BEGINNING, encode_note, note_key, read_note, within
 from mesh.processor.owner import Owner
-from mesh.processor.responder import Cases, Responder
+from mesh.processor.post import Due, Post
+from mesh.processor.responder import Responder
+from mesh.processor.standing import WRITES, Register
 from mesh.wire import topics
 from mesh.wire.entries import encode_entry
 
@@ -83,9 +93,9 @@ async def check_audit(log: Log, mesh: str) -> int:
         WrongTopic: A topic that is read or written is missing, or the two do not fit together; the
             message names each.
     """
-    pair = (topics.audit(mesh), topics.open_workflows(mesh))
+    alike = (topics.audit(mesh), topics.open_workflows(mesh), topics.standing(mesh))
     others = (topics.incidents(mesh), topics.control(mesh), topics.policy(mesh))
-    return await check_alike(log, pair, *others)
+    return await check_alike(log, alike, *others)
 
 
 class Progress(NamedTuple):
@@ -136,6 +146,7 @@ class Watchman(Owner["Post"]):
         self._audit = topics.audit(mesh)
         self._open = topics.open_workflows(mesh)
         self._incidents = topics.incidents(mesh)
+        self._standing = topics.standing(mesh)
         self._control = topics.control(mesh)
         self.responder = Responder(log, mesh, failed=self._fail, limits=limits)
         self.responder.changed = self._policy_changed
@@ -196,7 +207,10 @@ class Watchman(Owner["Post"]):
             TransportError: The log cannot be read; the partition is not taken. From the awaiting.
         """
         self.give_up(partition)
-        post = self.parts[partition] = Post(partition, self.responder)
+        place = Place(self._standing, partition)
+        told = partial(self._standing_told, partition)
+        register = Register(self._log, place, told, skips_newer=self._skips_newer)
+        post = self.parts[partition] = Post(partition, self.responder, register)
         return self._take(post, first)
 
     async def _take(self, post: Post, first: int) -> None:
@@ -206,7 +220,14 @@ class Watchman(Owner["Post"]):
                 raise WrongTopic(f"{self._audit} has no partition {post.partition} any more")
             low, high = ends[post.partition]
             note = await read_note(self._log, Place(self._open, post.partition))
-            header = within(note, low, high, f"{self._audit}[{post.partition}]")
+            written = (await self._log.ends(self._standing))[post.partition][1]
+            known = await post.register.restore(written, high)
+            # without any standing there is no place to begin but the first
+            header = within(
+                note if known else BEGINNING, low, high, f"{self._audit}[{post.partition}]"
+            )
+            if not known:
+                post.register.accounts.since = header.offset
             post.beat = Beat(header, self.responder.limits)
             post.first = max(header.offset, min(first, high))
             post.end, post.noted, post.committed = high, header.offset, min(first, high)
@@ -214,6 +235,8 @@ class Watchman(Owner["Post"]):
             while post.beat.next < post.given and not post.gone:
                 await self._catch_up(post, post.given)
             post.ready.set()
+        except (NewerSchema, UsageError) as error:
+            self._fail(error)
         finally:
             if not post.ready.is_set():
                 self._drop(post)
@@ -221,11 +244,14 @@ class Watchman(Owner["Post"]):
     async def settle(self, timeout_s: float) -> bool:
         """Wait until all that was found is told; False if that takes too long.
 
-        It is noted then where to begin, so that who comes next reads little.
+        The agents' standing is written then, and where to begin, so that who comes next reads
+        little.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while any(post.dues for post in self.parts.values()):
+                while any(own.dues or not own.register.is_settled for own in self.parts.values()):
+                    for post in tuple(self.parts.values()):
+                        post.register.write_all()
                     await self._change()
                 for post in tuple(self.parts.values()):
                     self._note(post, least=1)
@@ -320,7 +346,7 @@ class Watchman(Owner["Post"]):
             return
         found = self._judged(post, record)
         if found and not post.gone:
-            due = _Due(record.offset)
+            due = Due(record.offset)
             post.dues.append(due)
             for finding in found:
                 self._tell(post, finding, due)
@@ -337,6 +363,7 @@ class Watchman(Owner["Post"]):
                 self._pass_over(post, record, error)
             return ()
         void, found = post.beat.add(fact)
+        post.register.see(fact, post.beat.ledger, void)
         self.facts += 1
         self.void += bool(void)
         for finding in found:
@@ -351,7 +378,7 @@ class Watchman(Owner["Post"]):
 
     # --- telling --------------------------------------------------------------------------------
 
-    def _tell(self, post: Post, finding: Finding, due: _Due | None) -> None:
+    def _tell(self, post: Post, finding: Finding, due: Due | None) -> None:
         """Put a finding on the incidents' topic; `due` waits for it."""
         incident = self.responder.responses.answered(finding.incident(post.partition))
         try:
@@ -364,7 +391,7 @@ class Watchman(Owner["Post"]):
         halts = (incident, finding.at) if incident.response == Response.HALT else None
         self._append(_Telling(post, Place(self._incidents, -1), key, value, due, halts))
 
-    def _halt(self, post: Post, order: HaltOrder | None, due: _Due | None = None) -> None:
+    def _halt(self, post: Post, order: HaltOrder | None, due: Due | None = None) -> None:
         """Give an order that is due; `due` waits for it."""
         if order is None or post.gone:
             return
@@ -418,6 +445,15 @@ class Watchman(Owner["Post"]):
         self._put_note(telling.post)
         self._changed.set()
 
+    def _standing_told(self, partition: int, problem: str) -> None:
+        """Hear that an entry of `M.standing` was acknowledged, or why not."""
+        post, failure = self.parts.get(partition), self._log.failure()
+        if problem and failure is not None:
+            self._fail(failure)
+        elif post is not None:
+            self._put_note(post)
+        self._changed.set()
+
     # --- now and then ---------------------------------------------------------------------------
 
     async def look(self) -> None:
@@ -440,6 +476,18 @@ class Watchman(Owner["Post"]):
         for post in tuple(self.parts.values()):
             post.end = ends[post.partition][1] if post.partition in ends else post.end
             self._note(post, least=NOTE_EVERY)
+        await self._look_at_standing()
+
+    async def _look_at_standing(self) -> None:
+        ready = [post for post in self.parts.values() if post.ready.is_set()]
+        ends = await self._log.ends(self._standing)
+        for post in ready:
+            try:
+                await post.register.review(ends[post.partition][1])
+            except NewerSchema as error:
+                self._fail(error)
+            if not post.gone:
+                post.register.write(max(1, WRITES // len(ready)))
 
     def _note(self, post: Post, *, least: int) -> None:
         """Have it noted where to begin, if that is so many records further than it was."""
@@ -453,7 +501,7 @@ class Watchman(Owner["Post"]):
     def _put_note(self, post: Post) -> None:
         """Write down where to begin, once everything before the time of asking is settled."""
         header = post.note
-        if header is None or post.gone or post.settled < post.note_at:
+        if header is None or post.gone or post.done < post.note_at:
             return
         post.note, post.noted = None, header.offset
         try:
@@ -470,65 +518,6 @@ class Watchman(Owner["Post"]):
         await self._changed.wait()
 
 
-class Post:
-    """Mutable: one partition in our hands; `first` is where watching begins."""
-
-    def __init__(self, partition: int, responder: Responder) -> None:
-        self.partition = partition
-        self.beat = Beat(BEGINNING, responder.limits)
-        self.first = 0
-        self.given = 0
-        self.committed = 0
-        self.end = 0
-        self.ready = asyncio.Event()
-        self.gone = False
-        self.dues: deque[_Due] = deque()
-        self.noted = 0
-        self.note: Header | None = None
-        self.note_at = 0
-        self.cases = Cases(responder, self.is_open)
-
-    def __repr__(self) -> str:
-        state = "gone" if self.gone else "ready" if self.ready.is_set() else "restoring"
-        return f"<Post {self.partition} {state}, {self.beat}, settled={self.settled}>"
-
-    @property
-    def settled(self) -> int:
-        """The offset up to which all that was found is told."""
-        return self.dues[0].offset if self.dues else self.beat.next
-
-    def restored(self) -> float:
-        """Return how much was read of what must be known; 1 when records are watched."""
-        whole = self.until - self.noted
-        if self.ready.is_set():
-            return 1.0
-        return (self.beat.next - self.noted) / whole if whole > 0 else 0.0
-
-    @property
-    def until(self) -> int:
-        """The offset up to which is read before records are watched as they come."""
-        return max(self.first, self.given)
-
-    def is_open(self, workflow: str) -> bool:
-        """Tell whether a workflow has not ended."""
-        return self.beat.is_open(workflow)
-
-    def pop_settled(self) -> None:
-        """Drop what has been told of."""
-        while self.dues and not self.dues[0].left:
-            self.dues.popleft()
-
-
-class _Due:
-    """Mutable: what waits for the `left` appends that a record led to."""
-
-    __slots__ = ("left", "offset")
-
-    def __init__(self, offset: int) -> None:
-        self.offset = offset
-        self.left = 0
-
-
 class _Telling(NamedTuple):
     """An append, with what waits for it; it can be made again.
 
@@ -539,7 +528,7 @@ class _Telling(NamedTuple):
     place: Place
     key: bytes
     value: bytes
-    due: _Due | None = None
+    due: Due | None = None
     halts: tuple[Incident, int] | None = None
 
 

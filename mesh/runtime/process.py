@@ -1,9 +1,9 @@
 """One process: instances of one or several agents that share a connection.
 
 Start, in this order: connect; read the registry to its end, and refuse to start beside another
-owner's agent of the same name; publish the cards; read presence, the halts, and what the agents
-declare of shared state, to its end; for each agent take an inbox partition that nobody live
-announces, read it from its end, and join the group.
+owner's agent of the same name; publish the cards; read presence, the halts, what agents have done,
+and what ours declare of shared state, to its end; for each agent take an inbox partition that
+nobody live announces, read it from its end, and join the group.
 
 Drain: leave the group, suspend what waits, let the rest finish within the limit, say goodbye.
 """
@@ -23,6 +23,7 @@ from mesh.core.halts import Halts
 from mesh.core.ids import derive
 from mesh.core.registry import Card, Directory, objection
 from mesh.core.settings import Settings
+from mesh.core.standing import Latest
 from mesh.core.values import Holder, Inbox
 from mesh.errors import DefinitionError, TransportError, WireError, WrongTopic
 from mesh.ports import Incoming, Log, Reader
@@ -36,7 +37,7 @@ from mesh.runtime.replica import Replica
 from mesh.runtime.services import Part
 from mesh.runtime.watch import Held, LoopWatch
 from mesh.wire import entries, facts, messages, requests, state, topics
-from mesh.wire.entries import decode_card, decode_halt, decode_presence
+from mesh.wire.entries import decode_card, decode_halt, decode_presence, decode_standing
 from mesh.wire.schemas import MARKER
 
 HELD_S = 1.0
@@ -46,6 +47,9 @@ shortest renewal of a lease comes after some two of them."""
 PRESENCE_EVERY_S = 0.25
 """Presence is a hint and told once a second at most; of a thousand instances somebody tells it
 every few milliseconds, and nobody must be woken for each."""
+
+STANDING_EVERY_S = 0.5
+"""Standing is written so often, and an auction takes what is known by then."""
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +96,7 @@ class Process:
         self.instances: list[Instance] = []
         self.directory = Directory()
         self.halts = Halts()
+        self.standings = Latest()
         self.replica: Replica | None = None
         self.ready = False
         self.failed: asyncio.Future[TransportError] | None = None
@@ -129,6 +134,7 @@ class Process:
         await self._publish_cards()
         await self._follow(topics.presence(self.mesh), self._presence_read, PRESENCE_EVERY_S)
         await self._follow(topics.control(self.mesh), self._order_read)
+        await self._follow(topics.standing(self.mesh), self._standing_read, STANDING_EVERY_S)
         await self._follow_state()
         self._watch.start()
         for agent in self.agents:
@@ -188,6 +194,8 @@ class Process:
             instance.give(i.PresenceSeen(presence.instance, presence, seen_ms))
         for order in self.halts.orders.values():
             instance.give(i.Halted(order))
+        for standing in self.standings.entries:
+            instance.give(i.StandingSeen(standing))
         self.instances.append(instance)
         await instance.start()
 
@@ -296,6 +304,19 @@ class Process:
         self.directory.see_presence(name, presence, incoming.append_ms)
         for instance in self.instances:
             instance.give(i.PresenceSeen(name, presence, incoming.append_ms))
+
+    def _standing_read(self, incoming: Incoming) -> None:
+        try:
+            standing = decode_standing(incoming.value)
+        except WireError as error:
+            _log.warning("standing: that of %s is refused: %s", incoming.key, error)
+            return
+        if (standing.agent.encode(), standing.partition) != (incoming.key, incoming.partition):
+            _log.warning("standing: that of %s stands in another's place", standing.agent)
+            return
+        self.standings.see(standing)
+        for instance in self.instances:
+            instance.give(i.StandingSeen(standing))
 
     def _order_read(self, incoming: Incoming) -> None:
         target = (incoming.key or b"").decode(errors="replace")

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from mesh.core import facts as f
 from mesh.core import negotiation
-from mesh.core.negotiation import PERMILLE, WEIGHTS, Means
+from mesh.core.negotiation import WEIGHTS, Means
+from mesh.core.standing import PERMILLE
 from mesh.core.tasks import Phase
 from mesh.core.values import Amount, Mode, Offer, Outcome, Terms, Wait
 from mesh.telling import words

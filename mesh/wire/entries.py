@@ -1,4 +1,4 @@
-"""The other values: cards, policy, presence, `M.open`, halts, incidents, dead letters, metadata."""
+"""The other values: cards, policy, presence, `M.open`, standing, halts, incidents, dead letters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mesh.core.effects import Incident
 from mesh.core.halts import HaltOrder
 from mesh.core.registry import Card, Presence
 from mesh.core.settings import MAX_EVENT_BYTES
+from mesh.core.standing import Standing
 from mesh.core.tasks import Header, Supervision
 from mesh.core.values import Holder, TaskPartition
 from mesh.errors import WireError
@@ -72,7 +73,9 @@ class PolicyDocument(NamedTuple):
     because: str
 
 
-Entry = Card | PolicyDocument | Presence | OpenWorkflow | HaltOrder | Incident | DeadLetter
+Entry = (
+    Card | PolicyDocument | Presence | OpenWorkflow | Standing | HaltOrder | Incident | DeadLetter
+)
 
 
 _Entry = TypeVar("_Entry", bound=Entry)
@@ -106,6 +109,11 @@ def decode_presence(value: bytes | None) -> Presence:
 def decode_open(value: bytes | None) -> OpenWorkflow:
     """Return the entry of `M.open` that a value holds; raises `WireError` for another."""
     return _decode(value, OpenWorkflow)
+
+
+def decode_standing(value: bytes | None) -> Standing:
+    """Return the standing that a value of `M.standing` holds; raises `WireError` for another."""
+    return _decode(value, Standing)
 
 
 def decode_halt(value: bytes | None) -> HaltOrder:
@@ -231,6 +239,7 @@ def codecs() -> Codecs:
             PolicyDocument,
             Presence,
             OpenWorkflow,
+            Standing,
             HaltOrder,
             Incident,
             DeadLetter,

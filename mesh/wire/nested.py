@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mesh.core import effects, keys, messages, registry, shared, tasks, values
+from mesh.core import effects, keys, messages, registry, shared, standing, tasks, values
 
 
 class WireRecord(NamedTuple):
@@ -50,9 +50,11 @@ NESTED: Mapping[str, type] = {
     "Rules": keys.Rules,
     "StepKind": values.StepKind,
     "Supervision": tasks.Supervision,
+    "Tally": standing.Tally,
     "TaskPartition": values.TaskPartition,
     "Terms": values.Terms,
     "Verdict": shared.Verdict,
+    "Version": values.Version,
     "Wait": values.Wait,
     "WorkOutcome": values.Outcome,
     "Write": shared.Write,

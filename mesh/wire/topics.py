@@ -45,6 +45,7 @@ class Kind(StrEnum):
     INBOX = "inbox"
     AUDIT = "audit"
     OPEN = "open"
+    STANDING = "standing"
     CHANGES = "changes"
     STATE = "state"
     CONTROL = "control"
@@ -88,7 +89,7 @@ class Partitions:
     inbox: int = 16
     """Of each pool: instances that share one read each other's messages in vain."""
     audit: int = 8
-    """Never changes: a workflow's id says in which one it lives. `M.open` has as many."""
+    """Never changes: a workflow's id says where it is. `M.open` and `M.standing` have as many."""
     replies: int = 4
     """Of each submitter's topic."""
     state: int = 4
@@ -133,6 +134,11 @@ def audit(mesh: str) -> str:
 def open_workflows(mesh: str) -> str:
     """Name the topic of the workflows that go on."""
     return _name(mesh, Kind.OPEN)
+
+
+def standing(mesh: str) -> str:
+    """Name the topic of what agents have done."""
+    return _name(mesh, Kind.STANDING)
 
 
 def changes(mesh: str) -> str:
@@ -271,6 +277,26 @@ def _presence() -> tuple[Setting, ...]:
     return (*(setting for setting in _compacted("") if setting.name not in names), *own)
 
 
+def _of_audit(partitions: Partitions) -> tuple[Row, ...]:
+    """Return the rows of what is partitioned like the audit stream."""
+    return (
+        Row(
+            Kind.OPEN,
+            "capability/partition/workflow; partitioned like the audit stream",
+            partitions.audit,
+            True,
+            _compacted("a workflow has one entry, until its tombstone"),
+        ),
+        Row(
+            Kind.STANDING,
+            "agent; the partition is that of the audit stream which it tells of",
+            partitions.audit,
+            True,
+            (*_compacted("an agent has one entry in each, its latest"), _HEALED),
+        ),
+    )
+
+
 def _shared(partitions: Partitions, kept: int) -> tuple[Row, ...]:
     """Return the rows of shared state."""
     return (
@@ -331,13 +357,7 @@ def table(partitions: Partitions, settings: Settings) -> tuple[Row, ...]:
             True,
             _deleted(kept, "the record of everything; no deadline is accepted beyond it"),
         ),
-        Row(
-            Kind.OPEN,
-            "capability/partition/workflow; partitioned like the audit stream",
-            partitions.audit,
-            True,
-            _compacted("a workflow has one entry, until its tombstone"),
-        ),
+        *_of_audit(partitions),
         *_shared(partitions, kept),
         _orders(),
         Row(

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from mesh.core.facts import BidsCalled
 from mesh.core.messages import Bid, Decline
 from mesh.core.negotiation import (
-    PERMILLE,
     WINDOW,
     Means,
     Self,
@@ -23,6 +22,7 @@ from mesh.core.negotiation import (
     score,
 )
 from mesh.core.registry import Directory, Offering, Presence
+from mesh.core.standing import PERMILLE, UNIT, Known
 from mesh.core.values import Holder, Inbox, Offer
 
 permille = st.integers(0, PERMILLE)
@@ -87,7 +87,8 @@ declines = st.builds(
 answers_ = st.dictionaries(
     st.sampled_from([f"{c}-{n}" for c in "abc" for n in range(4)]), st.none() | bids | declines
 )
-standings = st.dictionaries(st.sampled_from("abc"), permille)
+weights = st.integers(0, 40 * UNIT)
+standings = st.dictionaries(st.sampled_from("abc"), st.builds(Known, weights, weights))
 
 
 @st.composite
@@ -131,7 +132,7 @@ MEANS = Means(1_000, 1_000)
 
 @given(calls(), answers_, standings)
 def test_a_decision_ranks_exactly_those_asked(
-    called: BidsCalled, answers: Answers, standing: dict[str, int]
+    called: BidsCalled, answers: Answers, standing: dict[str, Known]
 ) -> None:
     offers = decide(called, answers, known(), MEANS, standing)
     assert sorted(own.instance for own in offers) == sorted(asked(called))
@@ -144,7 +145,7 @@ def test_a_decision_ranks_exactly_those_asked(
 
 @given(calls(), answers_, standings, st.data())
 def test_a_decision_does_not_depend_on_who_answered_first(
-    called: BidsCalled, answers: Answers, standing: dict[str, int], data: st.DataObject
+    called: BidsCalled, answers: Answers, standing: dict[str, Known], data: st.DataObject
 ) -> None:
     shuffled = dict(data.draw(st.permutations(list(answers.items()))))
     first = decide(called, answers, known(), MEANS, standing)
@@ -153,7 +154,7 @@ def test_a_decision_does_not_depend_on_who_answered_first(
 
 @given(calls(), answers_, standings)
 def test_ranking_again_without_news_changes_nothing(
-    called: BidsCalled, answers: Answers, standing: dict[str, int]
+    called: BidsCalled, answers: Answers, standing: dict[str, Known]
 ) -> None:
     offers = decide(called, answers, known(), MEANS, standing)
     assert rerank(called.task, offers, {}, MEANS) == offers
@@ -161,7 +162,7 @@ def test_ranking_again_without_news_changes_nothing(
 
 @given(calls(), answers_, standings)
 def test_the_next_ranked_wins_when_the_winner_is_tried(
-    called: BidsCalled, answers: Answers, standing: dict[str, int]
+    called: BidsCalled, answers: Answers, standing: dict[str, Known]
 ) -> None:
     offers = decide(called, answers, known(), MEANS, standing)
     bidders = [own.instance for own in offers if not own.declined]

@@ -33,6 +33,7 @@ from mesh.core.negotiation import (
     score,
 )
 from mesh.core.registry import CapabilityCard, Card, Directory, Handler, Offering, Presence
+from mesh.core.standing import UNIT, Known
 from mesh.core.values import (
     Acceptance,
     Amount,
@@ -47,6 +48,7 @@ from mesh.core.values import (
     Offer,
     TaskPartition,
     Terms,
+    Version,
 )
 from mesh.errors import ScopeError
 
@@ -55,6 +57,8 @@ TASK = "3-abc"
 HASH = b"h" * 32
 HOLDER = Holder("boss-1", 1)
 MEANS = Means(1_000, 10_000)
+GOOD = Known(3 * UNIT, 0, (Version(0, 7),))
+FAIR = Known(2 * UNIT, UNIT, (Version(2, 9),))
 
 
 def presence(instance: str, *, load: int = 0, slots: int = 4, digest: str = "d1") -> Presence:
@@ -344,9 +348,10 @@ class TestDecide:
             "a-1": bid(200),
             "c-1": passes("holiday"),
         }
-        offers = decide(CALLED, answers, DIRECTORY, MEANS, {"b": 800})
+        offers = decide(CALLED, answers, DIRECTORY, MEANS, {"b": GOOD})
         assert [found.instance for found in offers[:2]] == ["b-1", "a-1"]
         assert offers[0].standing_permille == 800
+        assert offers[0][-3:] == GOOD
         assert offers[1].standing_permille == NEUTRAL_STANDING
         assert [found.score_permille for found in offers] == [900, 770, 0, 0]
         reasons = {found.instance: found.declined for found in offers}
@@ -376,10 +381,11 @@ class TestDecide:
     def test_the_supervisor_s_own_bid_stands_among_the_others(self) -> None:
         called = replace(CALLED, own_offer=offer("e-1", 10, 0, 900, 0))
         assert asked(called) == ("a-1", "b-1", "c-1", "d-1", "e-1")
-        offers = decide(called, {"a-1": bid(500)}, DIRECTORY, MEANS, {"e": 600})
-        assert offers[0] == offer("e-1", 10, 0, 900, 600)._replace(
-            score_permille=score(offer("e-1", 10, 0, 900, 600), MEANS)
+        offers = decide(called, {"a-1": bid(500)}, DIRECTORY, MEANS, {"e": FAIR})
+        expected = offer("e-1", 10, 0, 900, 600)._replace(
+            good=FAIR.good, bad=FAIR.bad, versions=FAIR.versions
         )
+        assert offers[0] == expected._replace(score_permille=score(expected, MEANS))
 
     def test_it_stands_once_if_the_supervisor_is_a_candidate_too(self) -> None:
         called = replace(CALLED, own_offer=offer("a-1", 10))

@@ -65,6 +65,7 @@ def plans(mesh: str = MESH, partitions: int = PARTITIONS) -> tuple[TopicPlan, ..
         topics.inbox(mesh, "writer"): 1,
         topics.audit(mesh): 2,
         topics.open_workflows(mesh): 2,
+        topics.standing(mesh): 2,
         topics.incidents(mesh): 1,
         topics.control(mesh): 1,
         topics.policy(mesh): 1,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mesh.core import facts as f
+from mesh.core.accounts import PAST_MS
 from mesh.core.detectors.limits import Limits, LimitTable
 from mesh.core.facts import Record
 from mesh.core.tasks import Header
@@ -125,7 +126,7 @@ def test_a_workflow_whose_deadline_is_long_past_is_not_waited_for(recorded: Reco
     for own in records[:-5]:
         one.add(own)
     root = one.ledger.tasks[recorded.endless].opened
-    at_ms = root.deadline_ms + beat.PAST_MS
+    at_ms = root.deadline_ms + PAST_MS
     one.skip(one.next, at_ms)
     assert one.begin().offset < one.next
     one.skip(one.next, at_ms + 1)

@@ -34,6 +34,7 @@ from tests.unit.processor.quarrel import (
 
 AUDIT, OPEN, INCIDENTS = topics.audit(MESH), topics.open_workflows(MESH), topics.incidents(MESH)
 CONTROL, POLICY = topics.control(MESH), topics.policy(MESH)
+STANDING = topics.standing(MESH)
 KEY = b"watchman/0"
 NEWER = MARKER + bytes(range(8)) + b"whatever"
 LAX = LimitTable(mesh=Limits(**dict.fromkeys(("loop_returns", "loop_returns_opaque"), 99)))
@@ -529,10 +530,10 @@ async def test_a_topic_that_is_missing_is_named(site: Site) -> None:
     assert await check_audit(log, MESH) == PARTITION + 1
     site.broker = MemoryBroker(site.clock)
     log = await site.log()
-    with pytest.raises(WrongTopic, match=r"test\.audit is missing; test\.open is missing"):
+    with pytest.raises(WrongTopic, match=r"test\.audit is missing; test\.open is missing; test\.s"):
         await check_audit(log, MESH)
-    others = (INCIDENTS, CONTROL, POLICY)
-    for name, count in ((AUDIT, 2), (OPEN, 3), *((own, 1) for own in others)):
+    alike, others = ((AUDIT, 2), (OPEN, 2), (STANDING, 3)), (INCIDENTS, CONTROL, POLICY)
+    for name, count in (*alike, *((own, 1) for own in others)):
         site.broker.create_topic(TopicPlan(name=name, partitions=count))
     with pytest.raises(WrongTopic, match="partitioned alike"):
         await check_audit(log, MESH)

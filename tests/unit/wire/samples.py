@@ -15,6 +15,7 @@ from mesh.core import keys, registry, shared, values
 from mesh.core import messages as m
 from mesh.core.effects import Incident, Position
 from mesh.core.halts import HaltOrder
+from mesh.core.standing import Standing, Tally
 from mesh.core.tasks import Header, Supervision
 from mesh.wire import entries, facts, messages, requests, state
 from mesh.wire.canonical import body_of
@@ -44,7 +45,12 @@ TERMS = values.Terms(
     reason="",
     mode=values.Mode.AUCTION,
     call=41,
-    offers=(values.Offer("risk@host-2", "risk", 5_000, 200, 900, True, 1000, 812, ""),),
+    offers=(
+        values.Offer(
+            *("risk@host-2", "risk", 5_000, 200, 900, True, 800, 812, ""),
+            *(196_608, 0, (values.Version(0, 41), values.Version(3, 44))),
+        ),
+    ),
     why="the best of one",
 )
 OPENED = f.TaskOpened(
@@ -134,6 +140,12 @@ ENTRIES: tuple[entries.Entry, ...] = (
     entries.PolicyDocument("mesh", 2, "version = 2  # cautious", "eve", "the board said so"),
     PRESENCE,
     entries.OpenWorkflow(SOURCE, "3-0a", HEADER),
+    Standing(
+        agent="risk",
+        partition=3,
+        since=0,
+        tallies=(Tally("risk.screen", 44, 9, 8, 1, 3, 1, 1, 1, 1, 1, 2, 900, 50, 40, 196_608, 0),),
+    ),
     HaltOrder(
         target="agent/sourcing-eu",
         halted=True,

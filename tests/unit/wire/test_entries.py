@@ -19,6 +19,7 @@ DECODERS: tuple[Callable[[bytes | None], e.Entry], ...] = (
     e.decode_policy,
     e.decode_presence,
     e.decode_open,
+    e.decode_standing,
     e.decode_halt,
     e.decode_incident,
     e.decode_dead_letter,

@@ -21,6 +21,7 @@ NAMES = {
     topics.changes("demo"): Topic("demo", Kind.CHANGES, ""),
     topics.state("demo"): Topic("demo", Kind.STATE, ""),
     topics.open_workflows("demo"): Topic("demo", Kind.OPEN, ""),
+    topics.standing("demo"): Topic("demo", Kind.STANDING, ""),
     topics.control("demo"): Topic("demo", Kind.CONTROL, ""),
     topics.incidents("demo"): Topic("demo", Kind.INCIDENTS, ""),
     topics.replies("demo", "me"): Topic("demo", Kind.REPLIES, "me"),
@@ -45,6 +46,7 @@ def test_names_are_those_of_the_design() -> None:
         "demo.changes",
         "demo.state",
         "demo.open",
+        "demo.standing",
         "demo.control",
         "demo.incidents",
         "demo.replies.me",
@@ -155,8 +157,16 @@ def test_time_is_the_broker_s_and_size_is_limited_everywhere(kind: Kind) -> None
 
 def test_what_counts_partitions_never_changes() -> None:
     fixed = {kind for kind, row in ROWS.items() if row.fixed}
-    assert fixed == {Kind.AUDIT, Kind.OPEN, Kind.CHANGES, Kind.STATE, Kind.CONTROL}
+    assert fixed == {
+        Kind.AUDIT,
+        Kind.OPEN,
+        Kind.STANDING,
+        Kind.CHANGES,
+        Kind.STATE,
+        Kind.CONTROL,
+    }
     assert ROWS[Kind.AUDIT].partitions == ROWS[Kind.OPEN].partitions
+    assert ROWS[Kind.AUDIT].partitions == ROWS[Kind.STANDING].partitions
     assert ROWS[Kind.CHANGES].partitions == ROWS[Kind.STATE].partitions
 
 
@@ -179,6 +189,7 @@ def test_plans_name_every_topic() -> None:
         "demo.inbox.risk": 16,
         "demo.audit": 3,
         "demo.open": 3,
+        "demo.standing": 3,
         "demo.changes": 4,
         "demo.state": 4,
         "demo.control": 1,
