@@ -1,5 +1,5 @@
 # Run `make` for the list of targets. Nothing but git, make and Python 3.11+ is needed.
-# Set on the command line: PYTHON (interpreter), ARGS (demo, test, bench, chaos, chaos-state), SEEDS and FIRST (sim), SEED (chaos, chaos-state), UPGRADE=1 (requirements).
+# Set on the command line: PYTHON (interpreter), ARGS (demo, test, bench, chaos, chaos-state, halts), SEEDS and FIRST (sim), SEED (chaos, chaos-state), UPGRADE=1 (requirements).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -21,7 +21,7 @@ endif
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help sync check lint types layers rules test test-core test-fast test-slow test-kafka wheel-test image-check sim mutants chaos chaos-state bench demo docs build requirements clean
+.PHONY: help sync check lint types layers rules test test-core test-fast test-slow test-kafka wheel-test image-check sim mutants chaos chaos-state halts bench demo docs build requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -137,6 +137,9 @@ chaos: $(STAMP) ## kill everything on real Kafka (SEED=N)
 
 chaos-state: $(STAMP) ## kill who keeps shared state, on real Kafka (SEED=N, ARGS="--small")
 	@$(BIN)/python -m bench.chaos_state $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+halts: $(STAMP) ## halt 500 running tasks in six processes 100 times, on real Kafka (ARGS="--small")
+	@$(BIN)/python -m bench.halts $(ARGS)
 
 bench: $(STAMP) ## the goals of docs/performance.md, beside bare confluent-kafka (ARGS="--only suspended")
 	@$(BIN)/python -m bench $(ARGS)

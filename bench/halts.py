@@ -189,8 +189,8 @@ class Bench:
         """Have one workflow halted its share of times, and completed."""
         over = self._where.scratch / f"over-{number}"
         hands = self._options.tasks - 1  # and the one that leads them
-        budget = {"usd": "5", "tokens": 50_000, "tool_calls": 20_000_000, "hops": 5_000,
-                  "attempts": 10_000}  # fmt: skip
+        counts = {"tokens": 50_000, "tool_calls": 1_000_000, "hops": 1_000, "attempts": 1_000}
+        budget = {"usd": "5", **counts}
         shift = {"hands": hands, "until": str(over)}
         self._answer = client.submit("crew.lead", shift, budget=budget, timeout_ms=1_700_000)
         since = -1

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from mesh import Agent, Context, tool
 from mesh.runtime.quantities import Budget
 
-SHARE: Budget = {"usd": "0.001", "tokens": 10, "tool_calls": 9_000, "hops": 1, "attempts": 9}
+SHARE: Budget = {"usd": "0.001", "tokens": 10, "tool_calls": 1_500, "hops": 1, "attempts": 1}
 TURN_S = 1.0
 """A call of the outside world takes so long: what a halt must not tear apart."""
 

@@ -23,6 +23,21 @@ def test_one_thing_is_told_once() -> None:
     assert sorted(finding.thing for finding in story.found) == ["0", "1", "2"]
 
 
+def test_where_it_was_found_and_what_the_workflow_had_cost_is_told() -> None:
+    story = Story({"x": 1}, detectors=[Finder(things=99)])
+    part = story.root.asks("demo.part", {"n": 1}, grant=SMALL)
+    part.calls("tool", {"n": 1}, {"a": 1}, cost=7)
+    last, record = story.found[-1], story.records[-1]
+    assert last.at == record.offset
+    assert last.spent is not None
+    assert last.spent == story.ledger.cost(story.ledger.tasks["0-root"])
+    assert last.spent.micro_usd == 7
+    assert last.incident(3).spent == last.spent
+    del story.ledger.tasks["0-root"]
+    (found,) = Watch(detectors=[Finder()]).see(record, story.ledger, "")
+    assert found.spent is None
+
+
 def test_of_too_many_things_no_more_is_told() -> None:
     story = Story(detectors=[Finder(things=1_000)])
     for turn in range(MAX_FINDINGS + 20):
