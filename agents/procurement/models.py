@@ -331,12 +331,14 @@ class Objective(StrEnum):
 
 
 class Threshold(Model):
-    """From `amount` on a person is asked, and for what reason that holds."""
+    """From `amount` on a person is asked, and what that serves.
+
+    Why it is so stands beside the value: two that want the same for two reasons do not disagree.
+    """
 
     amount: Number
     currency: str
     objective: Objective
-    because: str
 
 
 # --- sourcing -----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 
 from agents.procurement.domain import approvals, exposures, register
+from agents.procurement.domain.approvals import Proposal
 from agents.procurement.dossier import Award, Dossier
 from agents.procurement.models import Identity, Supplier, Threshold
 from mesh import Conflict, Contested, Context, Shared, StateError
@@ -85,21 +86,21 @@ async def refer(ctx: Context, dossier: Dossier) -> tuple[Award, ...]:
     return tuple(referred)
 
 
-async def propose(ctx: Context, dossier: Dossier, wanted: Iterable[Threshold]) -> None:
+async def propose(ctx: Context, dossier: Dossier, wanted: Iterable[Proposal]) -> None:
     """Have the buyer's thresholds changed, where they do not serve as they are.
 
     A change that loses is not tried again: it would win over the objective that came before it.
     """
     buyer = register.buyer_key(dossier.buyer)
     for own in wanted if buyer else ():
-        await _propose(ctx, _threshold_key(buyer, own.currency), own)
+        await _propose(ctx, _threshold_key(buyer, own.threshold.currency), own)
 
 
-async def _propose(ctx: Context, key: str, wanted: Threshold) -> None:
+async def _propose(ctx: Context, key: str, wanted: Proposal) -> None:
     found = await ctx.shared.read(key, type=Threshold)
     if found.contested:
         return
-    threshold = approvals.changed(found.value, wanted)
+    threshold = approvals.changed(found.value, wanted.threshold)
     if threshold is None:
         return
     try:
@@ -107,7 +108,7 @@ async def _propose(ctx: Context, key: str, wanted: Threshold) -> None:
             key,
             threshold,
             expected_version=found.version,
-            because=threshold.because,
+            because=wanted.because,
             objective=threshold.objective,
         )
     except Contested as tie:

@@ -325,7 +325,7 @@ class Dev:
         if self.incidents:
             yield "  mesh incidents"
         for workflow in sorted(self._halted - self._ended):
-            yield f"  mesh lift workflow {words.short(workflow)} --because …"
+            yield f"  mesh lift workflow/{words.short(workflow)} --because …"
 
     def figures(self) -> dict[str, Any]:
         """Return the run in figures."""

@@ -141,3 +141,21 @@ def test_the_example_ends_with_one_json_object(shell: Shell) -> None:
         "outcomes",
     }  # fmt: skip
     assert sum(figures["outcomes"].values()) == figures["workflows"]
+    assert set(figures["shared"]) == {"writes", "arbitrated", "contested"}
+    assert (figures["halted"], figures["incidents"]) == (0, 0)
+
+
+def test_an_agent_that_never_stops_is_found_and_halted_and_the_others_go_on(shell: Shell) -> None:
+    shell.folder = ROOT
+    data = ROOT / "agents/procurement/samples/dnipro.jsonl"
+    given = ("--example", "procurement", "--data", str(data), "--exit-when-done", "-o", "json")
+    ran = shell.run("dev", *given, "--overeager", limit_s=120)
+    assert ran.code == 0, ran.err
+    figures = ran.json
+    assert figures["halted"] == 1
+    assert figures["incidents"] >= 1
+    lines = [line for line in data.read_text("utf-8").splitlines() if line.strip()]
+    assert figures["completed"] == len(lines) - figures["not_submitted"], "the others went on"
+    assert figures["shared"]["writes"]["accepted"] > 0
+    assert "✗ incident no-progress after $" in ran.err
+    assert "procurement.source stops: workflow/" in ran.err

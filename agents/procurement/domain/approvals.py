@@ -8,6 +8,7 @@ it. Which of two wins that did not know of each other is not decided here but by
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import NamedTuple
 
 from agents.procurement.domain.amounts import by_currency, shown
 from agents.procurement.dossier import Award, Dossier, Finding, Money, Severity
@@ -22,36 +23,40 @@ WEIGHTY = {
 """How grave a finding must be to lower a threshold, by whom it concerns."""
 
 
+class Proposal(NamedTuple):
+    """A threshold that somebody wants, and why."""
+
+    threshold: Threshold
+    because: str
+
+
 def lowered(
     dossier: Dossier, objective: Objective, findings: tuple[Finding, ...]
-) -> tuple[Threshold, ...]:
+) -> tuple[Proposal, ...]:
     """Return the thresholds that these findings call for: below the smallest award, by currency."""
     grave = [found for found in findings if found.severity in WEIGHTY[objective]]
     if not grave:
         return ()
     because = f"{grave[0].code} in {dossier.ocid}"
     return tuple(
-        Threshold(
-            amount=step_below(min(value.amount for value in values)),
-            currency=currency,
-            objective=objective,
-            because=because,
-        )
+        _proposal(step_below(min(value.amount for value in values)), currency, objective, because)
         for currency, values in _awarded(dossier).items()
     )
 
 
-def raised(dossier: Dossier) -> tuple[Threshold, ...]:
+def raised(dossier: Dossier) -> tuple[Proposal, ...]:
     """Return the thresholds under which a sound case like this one asks nobody, by currency."""
+    because = f"nothing was found in {dossier.ocid}"
     return tuple(
-        Threshold(
-            amount=step_above(max(value.amount for value in values)),
-            currency=currency,
-            objective=Objective.SPEED,
-            because=f"nothing was found in {dossier.ocid}",
+        _proposal(
+            step_above(max(value.amount for value in values)), currency, Objective.SPEED, because
         )
         for currency, values in _awarded(dossier).items()
     )
+
+
+def _proposal(amount: Decimal, currency: str, objective: Objective, because: str) -> Proposal:
+    return Proposal(Threshold(amount=amount, currency=currency, objective=objective), because)
 
 
 def changed(known: Threshold | None, wanted: Threshold) -> Threshold | None:
@@ -83,7 +88,7 @@ def told(awards: list[Award], threshold: Threshold | None) -> str:
     if threshold is None:
         return f"{amounts}, and no threshold holds for this buyer"
     limit = Money(amount=threshold.amount, currency=threshold.currency, at="")
-    return f"{amounts}: at or above {shown(limit)} ({threshold.because})"
+    return f"{amounts}: at or above {shown(limit)}, for {threshold.objective}"
 
 
 def step_below(amount: Decimal) -> Decimal:

@@ -311,7 +311,7 @@ def test_a_halted_workflow_holds_up_nobody_until_it_is_lifted() -> None:
     assert one._done.is_set()
     assert one.figures()["halted"] == 1
     assert "1 workflow halted, which a person may lift" in one._summary()
-    assert list(one._commands()) == [f"  mesh lift workflow {ROOT} --because …"]
+    assert list(one._commands()) == [f"  mesh lift workflow/{ROOT} --because …"]
     found = Found(Incident("loop", ROOT, "", "it returns"), 0, ROOT)
     one.incidents.append(found)
     granted = money(one.tally.paid(ROOT)[1])

@@ -17,7 +17,7 @@ MEDIUM = finding("award-over-budget", Severity.MEDIUM, "Over.", "/a")
 
 
 def threshold(amount: int, objective: Objective) -> Threshold:
-    return Threshold(amount=Decimal(amount), currency="GBP", objective=objective, because="x")
+    return Threshold(amount=Decimal(amount), currency="GBP", objective=objective)
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,13 @@ def test_thresholds_are_round(amount: str, below: int | str, above: int | str) -
 
 def test_grave_findings_lower_it_and_sound_cases_raise_it() -> None:
     read = dossier()
-    (risk,) = approvals.lowered(read, Objective.RISK, (MEDIUM, HIGH))
+    ((risk, because),) = approvals.lowered(read, Objective.RISK, (MEDIUM, HIGH))
     assert (int(risk.amount), risk.currency, risk.objective) == (50_000, "GBP", Objective.RISK)
-    assert risk.because == "late-bid-won in ocds-test-1"
+    assert because == "late-bid-won in ocds-test-1"
     assert approvals.lowered(read, Objective.RISK, (MEDIUM,)) == ()
-    (cost,) = approvals.lowered(read, Objective.COST, (MEDIUM,))
+    ((cost, _),) = approvals.lowered(read, Objective.COST, (MEDIUM,))
     assert (int(cost.amount), cost.objective) == (50_000, Objective.COST)
-    (speed,) = approvals.raised(read)
+    ((speed, _),) = approvals.raised(read)
     assert (int(speed.amount), speed.objective) == (100_000, Objective.SPEED)
     assert approvals.raised(dossier(lambda r: r.update(awards=[], contracts=[]))) == ()
 
@@ -68,7 +68,7 @@ def test_awards_at_or_above_it_are_referred() -> None:
     assert approvals.referred(awards, threshold(72_001, Objective.RISK), "GBP") == []
     low = threshold(50_000, Objective.RISK)
     (award,) = approvals.referred(awards, low, "GBP")
-    assert approvals.told([award], low) == "72,000.5 GBP: at or above 50,000 GBP (x)"
+    assert approvals.told([award], low) == "72,000.5 GBP: at or above 50,000 GBP, for risk"
     assert approvals.referred(awards, low, "EUR") == []
     assert approvals.referred(awards, None, "GBP") == [award]
     assert approvals.told([award], None) == "72,000.5 GBP, and no threshold holds for this buyer"

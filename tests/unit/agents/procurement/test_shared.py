@@ -114,6 +114,12 @@ async def test_two_risks_that_disagree_are_for_a_person(mesh: MemoryMesh) -> Non
     assert mesh.entry(THRESHOLD).version == 3
 
 
+async def test_two_who_want_the_same_for_two_reasons_do_not_disagree(mesh: MemoryMesh) -> None:
+    await mesh.submit(lead.review, case("a"))
+    await at_once(mesh, case("r1", 30_000, **RISKY), case("r2", 39_000, **RISKY))
+    assert threshold(mesh) == (Objective.RISK, 20_000, False)
+
+
 async def test_without_a_policy_reviews_go_on_and_say_what_was_not_kept() -> None:
     async with MemoryMesh(*EVERYONE, rules={"elsewhere": "reject"}) as bare:
         found = (await bare.submit(lead.review, case("a"))).value
