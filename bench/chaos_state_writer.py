@@ -45,6 +45,11 @@ from tests.histories.recording import SUFFIX, Recorder
 
 POOL = "writers"
 AGENT = "writer"
+PACE_S = 0.05
+"""What is due is begun so often, together: to wake for each write alone takes from the processor,
+which shares its cores, what it has to itself where writers run elsewhere."""
+ROWS_S = 0.02
+"""Entries are looked for so often: eight writers on two cores need not wake for each of them."""
 LOST = 3
 SENT_AGAIN = 4
 """Of a predecessor's open writes one in so many is left alone: unknown for ever."""
@@ -149,7 +154,7 @@ class Writer:
         if not self.orders.wide:
             ends = await self._log.ends(topics.state(mesh))
             rows = await self._log.tail(
-                topics.state(mesh), dict.fromkeys(ends, 0), keep=self._replica.keeps
+                topics.state(mesh), dict.fromkeys(ends, 0), keep=self._replica.keeps, every_s=ROWS_S
             )
             self._spawn(self._follow(rows))
             await rows.caught_up()
@@ -200,7 +205,7 @@ class Writer:
             for _ in range(due - count):
                 self._spawn(self._one(self._take()))
             count = due
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(PACE_S)
 
     def _take(self) -> tuple[str, ...]:
         """Take keys to which nothing is on its way from here."""

@@ -29,6 +29,7 @@ from mesh.core.shared import Change, RulesAdopted, Write
 from mesh.core.values import Holder, Inbox
 from mesh.ports import Incoming, Place
 from mesh.processor.inputs import load_schemas
+from mesh.transport import broker
 from mesh.transport.kafka import KafkaLog
 from mesh.wire import topics
 from mesh.wire.state import RULES_KEY, encode_proposal, proposal_key, state_partition
@@ -202,12 +203,34 @@ def ours(where: Ground, mesh: str, count: int) -> Took:
         return Took(_rate(found), worker.cpu_s() / count * 1e6)
 
 
-def shared(where: Ground, count: int, number: int) -> float:
-    """Judge what comes, with several workers that wait for it; return their rate."""
+class Costs(NamedTuple):
+    """A rate, and the CPU time that everybody took for each change, in microseconds."""
+
+    rate: float
+    workers_us: float
+    broker_us: float
+    writer_us: float
+
+    @property
+    def most(self) -> float:
+        """The rate at which the machine's cores are busy with this alone, all the time."""
+        return (os.cpu_count() or 1) / sum(self[1:]) * 1e6
+
+
+def shared(where: Ground, count: int, number: int) -> Costs:
+    """Judge what comes, with several workers that wait for it."""
     mesh = make(where)
-    with workers(where, mesh, number):
+    running = broker.status(where.directory)
+    if running is None or running.pid is None:
+        raise RuntimeError("the broker does not run")
+    kafka = running.pid
+    with workers(where, mesh, number) as own:
+        before = [sum(one.cpu_s() for one in own), cpu_s(kafka), time.process_time()]
         asyncio.run(load(where, mesh, count, Load(mesh), rules=True))
-        return _rate(asyncio.run(_verdicts(where, mesh, count)))
+        found = asyncio.run(_verdicts(where, mesh, count))
+        after = [sum(one.cpu_s() for one in own), cpu_s(kafka), time.process_time()]
+    used = (end - begin for begin, end in zip(before, after, strict=True))
+    return Costs(_rate(found), *(each / count * 1e6 for each in used))
 
 
 def bare(where: Ground, mesh: str, count: int) -> Took:
@@ -272,18 +295,24 @@ def measure(table: Table, where: Ground, scale: float) -> None:
 
 def _scaling(table: Table, where: Ground, count: int) -> None:
     pairs = [(shared(where, count, 1), shared(where, count, 2)) for _ in range(ROUNDS)]
-    one, two = (statistics.median(pair[at] for pair in pairs) for at in (0, 1))
-    table.add(Row(name="changes judged as they come, one worker", value=one, unit="/s"))
-    table.add(
-        Row(
-            name="changes judged as they come, two workers",
-            value=two,
-            unit="/s",
-            baseline=one,
-            at_least=DOUBLE_GOAL,
-            note=f"{os.cpu_count()} cores, with the broker and the writer on them",
-        )
+    one, two = (
+        Costs(*(statistics.median(column) for column in zip(*own, strict=True)))
+        for own in zip(*pairs, strict=True)
     )
+    for name, costs in (("one worker", one), ("two workers", two)):
+        double = costs is two
+        table.add(
+            Row(
+                name=f"changes judged as they come, {name}",
+                value=costs.rate,
+                unit="/s",
+                baseline=one.rate if double else None,
+                at_least=DOUBLE_GOAL if double else None,
+                note=f"us of CPU each: {costs.workers_us:.0f} of workers, {costs.broker_us:.0f} of "
+                f"the broker, {costs.writer_us:.0f} of the writer; {os.cpu_count()} cores are "
+                f"full at {costs.most:,.0f}/s",
+            )
+        )
 
 
 def _latency(table: Table, where: Ground) -> None:
