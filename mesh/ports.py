@@ -219,6 +219,12 @@ class Log(Protocol):
     async def ends(self, topic: str) -> Mapping[int, tuple[int, int]]:
         """Return low and high watermark for each partition; empty when there is no such topic."""
 
+    async def named(self, prefix: str) -> Sequence[str]:
+        """Return the topics whose names begin so, sorted: those that this client may know of."""
+
+    async def committed(self, group: str, places: Sequence[Place]) -> Mapping[Place, Commit | None]:
+        """Return what a group has committed, None for nothing, without being a member of it."""
+
 
 class TopicAdmin(Protocol):
     """Creates and checks topics."""

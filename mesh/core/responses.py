@@ -65,6 +65,15 @@ DEFAULTS: Mapping[str, Default] = {
         Response.ASK,
         "money that goes fast may be meant, and the budget is a ceiling: a person knows which",
     ),
+    "stale-read": Default(
+        Response.WARN, "the result is there: who builds on it knows whether the change matters"
+    ),
+    "duplicate-work": Default(
+        Response.WARN, "it costs twice and harms nobody: their askers know which one is meant"
+    ),
+    "starvation": Default(
+        Response.WARN, "nothing runs that could be halted; it ends when somebody is there"
+    ),
     "detector-failed": Default(
         Response.WARN, "a detector of ours is broken: no reason to stop somebody's work"
     ),

@@ -33,6 +33,7 @@ from mesh.processor.faust_transport import Consumer, Transport
 from mesh.processor.inputs import check_topics
 from mesh.processor.keeper import Keeper
 from mesh.processor.owner import Owner
+from mesh.processor.survey import Survey
 from mesh.processor.watchman import Watchman, check_audit
 from mesh.wire import topics
 from mesh.wire.topics import check_mesh
@@ -84,6 +85,7 @@ class Processor:
         self.ready = False
         self.keeper: Keeper | None = None
         self.watchman: Watchman | None = None
+        self.survey: Survey | None = None
         self.ends: dict[int, int] = {}
         """Where the partitions of `M.changes` end, as of the last look."""
         self.failed: asyncio.Future[MeshError] | None = None
@@ -135,6 +137,7 @@ class Processor:
             skips_newer=self._skips_newer,
         )
         await self.watchman.start()
+        self.survey = Survey(self.log, self.mesh, self.watchman)
         self._owners = {self._topic: self.keeper, self._audit: self.watchman}
         # on a thread: what Faust does with its decorators reads files
         self._app = app = await asyncio.to_thread(self._make)
@@ -149,6 +152,7 @@ class Processor:
             ) from None
         await self._see_ends()
         self._spawn(self._look())
+        self._spawn(self.survey.run())
         self.ready = True
 
     async def drain(self, limit_s: float) -> bool:

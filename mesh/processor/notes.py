@@ -17,14 +17,16 @@ from mesh.wire.entries import OpenWorkflow, decode_open, encode_entry
 
 PREFIX = b"watchman/"
 """Of the keys; a workflow's begins with its capability, which has a dot."""
+SURVEY = b"survey/"
+"""Of those of who reads all partitions together: see `mesh.processor.rounds`."""
 BEGINNING = Header(0, 0, ())
 
 _log = logging.getLogger(__name__)
 
 
-def note_key(partition: int) -> bytes:
+def note_key(partition: int, prefix: bytes = PREFIX) -> bytes:
     """Return the key of an audit partition's note."""
-    return b"%b%d" % (PREFIX, partition)
+    return b"%b%d" % (prefix, partition)
 
 
 def encode_note(partition: int, header: Header) -> bytes:
@@ -36,18 +38,28 @@ def encode_note(partition: int, header: Header) -> bytes:
     return encode_entry(OpenWorkflow(TaskPartition("", partition), "", header))
 
 
-async def read_note(log: Log, place: Place) -> Header:
+async def read_note(log: Log, place: Place, *prefixes: bytes) -> Header:
     """Return what was noted last in a partition of `M.open`; else the beginning of the log.
+
+    `prefixes` say whose note is wanted, and whose if there is none; a watchman's if none is given.
 
     Raises:
         TransportError: The log cannot be read.
     """
-    key, latest = note_key(place.partition), None
+    for prefix in prefixes or (PREFIX,):
+        found = await _latest(log, place, note_key(place.partition, prefix))
+        if found is not None:
+            return found
+    return BEGINNING
+
+
+async def _latest(log: Log, place: Place, key: bytes) -> Header | None:
+    latest = None
     async with aclosing(log.scan(place, 0, keep=lambda own: own == key)) as batches:
         async for batch in batches:
             for record in batch:
                 latest = record
-    return _header(latest) or BEGINNING
+    return _header(latest)
 
 
 def within(header: Header, low: int, high: int, where: str) -> Header:

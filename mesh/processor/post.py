@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import NamedTuple
 
+from mesh.core.detectors.stale_read import Inquiry
+from mesh.core.effects import Incident
 from mesh.core.tasks import Header
+from mesh.ports import Place
 from mesh.processor.beat import Beat
 from mesh.processor.notes import BEGINNING
 from mesh.processor.responder import Cases, Responder
@@ -75,3 +79,25 @@ class Due:
     def __init__(self, offset: int) -> None:
         self.offset = offset
         self.left = 0
+
+
+class Asked(NamedTuple):
+    """An inquiry that came up in a partition; what led to it is settled when it is answered."""
+
+    post: Post
+    inquiry: Inquiry
+    due: Due
+
+
+class Telling(NamedTuple):
+    """An append, with what waits for it; it can be made again.
+
+    `halts` is the incident that halts its workflow then, and the offset by which it was found.
+    """
+
+    post: Post
+    place: Place
+    key: bytes
+    value: bytes
+    due: Due | None = None
+    halts: tuple[Incident, int] | None = None

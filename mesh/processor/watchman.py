@@ -11,6 +11,7 @@ The owner of a `Watchman` tells it which partitions are its own and gives it the
     watchman.commits()                     # {partition: offset} that may be committed now
     watchman.committed(offsets)            # what the group took of them
     await watchman.look()                  # every half second: the lag, and where to begin again
+    watchman.answer(asked, incident)       # what `inquiries` hold: see `mesh.processor.survey`
     await watchman.settle(timeout_s)       # before giving up in peace
     watchman.give_up(partition)            # what comes later of it is dropped
     await watchman.close()                 # reads no more
@@ -55,7 +56,8 @@ from mesh.core.detectors.frame import Finding
 from mesh.core.detectors.limits import LimitTable
 from mesh.core.effects import Incident
 from mesh.core.halts import HaltOrder
-from mesh.core.responses import Response
+from mesh.core.ids import audit_partition_of
+from mesh.core.responses import Response, halt_for
 from mesh.errors import (
     MeshError,
     NewerSchema,
@@ -69,7 +71,7 @@ from mesh.processor.beat import RECALLED, Beat
 from mesh.processor.inputs import check_alike, read_fact
 from mesh.processor.notes import BEGINNING, encode_note, note_key, read_note, within
 from mesh.processor.owner import Owner
-from mesh.processor.post import Due, Post
+from mesh.processor.post import Asked, Due, Post, Telling
 from mesh.processor.responder import Responder
 from mesh.processor.standing import WRITES, Register
 from mesh.wire import topics
@@ -80,6 +82,8 @@ NOTE_EVERY = 20_000
 and at most a few kilobytes a second in `M.open`."""
 MAX_FLYING = 1_000
 """Findings without a report: far more than a mesh in order has in a day, and little memory."""
+MAX_ASKED = 1_000
+"""Inquiries without an answer: half a second of them in a busy partition."""
 TOLD_EVERY = 100_000
 """Records after which a long restoring says how far it is."""
 
@@ -151,8 +155,10 @@ class Watchman(Owner["Post"]):
         self.responder = Responder(log, mesh, failed=self._fail, limits=limits)
         self.responder.changed = self._policy_changed
         self.responder.lifted = self._was_lifted
+        self.inquiries: deque[Asked] = deque()
+        """What the detectors ask, for whoever knows more than a partition: see `answer`."""
         self._flying = 0
-        self._again: deque[_Telling] = deque()
+        self._again: deque[Telling] = deque()
         self._changed = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -162,6 +168,15 @@ class Watchman(Owner["Post"]):
     def open_workflows(self) -> int:
         """Workflows that are open in our partitions: what our memory grows with."""
         return sum(len(post.beat.ledger.members) for post in self.parts.values())
+
+    @property
+    def is_told(self) -> bool:
+        """Whether all that was found is acknowledged."""
+        return not self._flying
+
+    @property
+    def _is_full(self) -> bool:
+        return self._flying >= MAX_FLYING or len(self.inquiries) >= MAX_ASKED
 
     def settled(self) -> Mapping[int, int]:
         """Return the offset up to which each partition of `M.audit` is done."""
@@ -307,6 +322,7 @@ class Watchman(Owner["Post"]):
                 _recall(post.beat, record)
             else:
                 found += self._judged(post, record)
+        post.beat.watch.asked()  # it was answered before the commit
         return found
 
     # --- watching -------------------------------------------------------------------------------
@@ -340,16 +356,20 @@ class Watchman(Owner["Post"]):
                     return
 
     async def _see(self, post: Post, record: Incoming) -> None:
-        while self._flying >= MAX_FLYING and not post.gone:
+        while self._is_full and not post.gone:
             await self._change()
         if post.gone or record.offset < post.beat.next:
             return
         found = self._judged(post, record)
-        if found and not post.gone:
+        asked = post.beat.watch.asked()
+        if (found or asked) and not post.gone:
             due = Due(record.offset)
             post.dues.append(due)
             for finding in found:
                 self._tell(post, finding, due)
+            for inquiry in asked:
+                due.left += 1
+                self.inquiries.append(Asked(post, inquiry, due))
             post.pop_settled()
 
     def _judged(self, post: Post, record: Incoming) -> Sequence[Finding]:
@@ -389,7 +409,13 @@ class Watchman(Owner["Post"]):
             return
         key = finding.workflow.encode()
         halts = (incident, finding.at) if incident.response == Response.HALT else None
-        self._append(_Telling(post, Place(self._incidents, -1), key, value, due, halts))
+        self._append(Telling(post, Place(self._incidents, -1), key, value, due, halts))
+
+    def _order(self, post: Post, incident: Incident, at: int) -> HaltOrder | None:
+        """Return the order that an incident leads to; its workflow may be another's to watch."""
+        if audit_partition_of(incident.workflow) == post.partition:
+            return post.cases.add(incident, at)
+        return halt_for(incident, at, self.responder.halts)
 
     def _halt(self, post: Post, order: HaltOrder | None, due: Due | None = None) -> None:
         """Give an order that is due; `due` waits for it."""
@@ -397,14 +423,61 @@ class Watchman(Owner["Post"]):
             return
         _log.warning("%s is halted: %s", order.target, order.because)
         place = Place(self._control, 0)
-        self._append(_Telling(post, place, order.target.encode(), encode_entry(order), due))
+        self._append(Telling(post, place, order.target.encode(), encode_entry(order), due))
 
     def _was_lifted(self, workflow: str) -> None:
         """Halt a workflow again for what its lifter had not seen."""
         for post in tuple(self.parts.values()):
             self._halt(post, post.cases.again(workflow))
 
-    def _append(self, telling: _Telling) -> None:
+    def tell(
+        self,
+        partition: int,
+        incident: Incident,
+        key: str,
+        *,
+        at: int | None = None,
+        due: Due | None = None,
+    ) -> None:
+        """Put on the incidents' topic what was found with more than one partition in view.
+
+        Args:
+            partition: Its owner tells it; if that is not ours any more, nobody does.
+            incident: What was found; one that was told already is answered as it was then.
+            key: Of the record: the workflow, or what else it is about.
+            at: The offset of the fact by which it was found, in its workflow's partition; None if
+                the workflow has ended, and cannot be halted.
+            due: Waits for it.
+        """
+        post = self.parts.get(partition)
+        if post is None:
+            return
+        self.findings[incident.kind] += 1
+        _log.warning("%s in %s: %s", incident.kind, key, incident.text)
+        if not incident.response:
+            incident = self.responder.responses.answered(incident)
+        try:
+            value = encode_entry(incident)
+        except WireError:
+            _log.exception("a finding about %s fits into no record", key)
+            self.untold += 1
+            return
+        halts = (incident, at) if at is not None and incident.response == Response.HALT else None
+        place = Place(self._incidents, -1)
+        self._append(Telling(post, place, key.encode(), value, due, halts))
+
+    def answer(self, asked: Asked, incident: Incident | None) -> None:
+        """Take the answer to one of `inquiries`; what led to it may be committed then."""
+        post, due = asked.post, asked.due
+        if incident is not None and not post.gone:
+            at = asked.inquiry.offset
+            self.tell(post.partition, incident, incident.workflow, at=at, due=due)
+        due.left -= 1
+        post.pop_settled()
+        self._put_note(post)
+        self._changed.set()
+
+    def _append(self, telling: Telling) -> None:
         self._flying += 1
         if telling.due is not None:
             telling.due.left += 1
@@ -414,17 +487,17 @@ class Watchman(Owner["Post"]):
         except TransportError as error:
             self._unknown(telling, str(error))
 
-    def _reported(self, telling: _Telling, report: Report) -> None:
+    def _reported(self, telling: Telling, report: Report) -> None:
         if report.error is not None:
             self._unknown(telling, report.error)
             return
         if telling.halts is not None:
-            self._halt(telling.post, telling.post.cases.add(*telling.halts), telling.due)
+            self._halt(telling.post, self._order(telling.post, *telling.halts), telling.due)
         self._landed(telling)
         self.told += telling.place.topic == self._incidents
         self.halted += telling.place.topic == self._control
 
-    def _unknown(self, telling: _Telling, why: str) -> None:
+    def _unknown(self, telling: Telling, why: str) -> None:
         """Make an append again, at the next look; its record stays due until then."""
         failure = self._log.failure()
         if failure is not None:
@@ -436,7 +509,7 @@ class Watchman(Owner["Post"]):
             _log.warning("appending again: %s", why)
             self._again.append(telling)
 
-    def _landed(self, telling: _Telling) -> None:
+    def _landed(self, telling: Telling) -> None:
         """Count an append that is on its way no more."""
         self._flying -= 1
         if telling.due is not None:
@@ -510,26 +583,12 @@ class Watchman(Owner["Post"]):
             _log.warning("who comes next reads more than it must: %s", error)
             return
         place = Place(self._open, post.partition)
-        self._append(_Telling(post, place, note_key(post.partition), value))
+        self._append(Telling(post, place, note_key(post.partition), value))
 
     async def _change(self) -> None:
         """Wait until something was acknowledged or dropped."""
         self._changed.clear()
         await self._changed.wait()
-
-
-class _Telling(NamedTuple):
-    """An append, with what waits for it; it can be made again.
-
-    `halts` is the incident that halts its workflow then, and the offset by which it was found.
-    """
-
-    post: Post
-    place: Place
-    key: bytes
-    value: bytes
-    due: Due | None = None
-    halts: tuple[Incident, int] | None = None
 
 
 def _recall(beat: Beat, record: Incoming) -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from mesh.errors import TransportError
-from mesh.ports import GroupListener, Headers, Incoming, Place, Report
+from mesh.ports import Commit, GroupListener, Headers, Incoming, Place, Report
 from mesh.transport.kafka_cursor import Keep
 from mesh.transport.kafka_group import KafkaGroup
 from mesh.transport.kafka_lookup import KafkaLookup
@@ -174,6 +174,16 @@ class KafkaLog:
         """Return low and high watermark by partition; empty when there is no such topic."""
         self._require_open()
         return await self._lookup.ends(topic)
+
+    async def named(self, prefix: str) -> Sequence[str]:
+        """Return the topics whose names begin so; see `mesh.ports.Log.named`."""
+        self._require_open()
+        return await self._lookup.named(prefix)
+
+    async def committed(self, group: str, places: Sequence[Place]) -> Mapping[Place, Commit | None]:
+        """Return what a group has committed; see `mesh.ports.Log.committed`."""
+        self._require_open()
+        return await self._lookup.committed(group, places)
 
     async def _partitions(self, topic: str) -> Sequence[int]:
         return await self._lookup.partitions(topic)

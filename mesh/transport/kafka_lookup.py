@@ -22,6 +22,7 @@ from confluent_kafka import (
 )
 
 from mesh.errors import TransportError, Unreachable
+from mesh.ports import Commit, Place
 from mesh.transport.kafka_errors import (
     NOT_PERMITTED,
     UNREACHABLE,
@@ -50,6 +51,7 @@ class KafkaLookup:
         self._log = ClientLog()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="mesh-lookup")
         self._consumer: Consumer | None = None
+        self._groups: dict[str, Consumer] = {}
         self._last_error: KafkaError | None = None
         self._closed = False
 
@@ -70,6 +72,15 @@ class KafkaLookup:
     async def partitions(self, topic: str) -> Sequence[int]:
         """Return the partitions of a topic, none when there is no such topic."""
         return await self._ask(lambda: self._partitions(topic), f" about {topic}", self._limit_s)
+
+    async def named(self, prefix: str) -> Sequence[str]:
+        """Return the topics whose names begin so."""
+        return await self._ask(lambda: self._named(prefix), " for its topics", self._limit_s)
+
+    async def committed(self, group: str, places: Sequence[Place]) -> Mapping[Place, Commit | None]:
+        """Return what a group has committed, None for nothing."""
+        about = f" about group {group}"
+        return await self._ask(lambda: self._committed(group, places), about, self._limit_s)
 
     async def close(self) -> None:
         """Let go of threads and connections, after the question under way."""
@@ -115,6 +126,14 @@ class KafkaLookup:
             self._consumer = Consumer(config, logger=self._log)
         return self._consumer
 
+    def _of_group(self, group: str) -> Consumer:
+        """Return a client that knows a group's name and never joins it."""
+        if group not in self._groups:
+            known = {"group.id": group, "error_cb": self._complain}
+            config = self._address.consumer(FETCH_WAIT_MS) | known
+            self._groups[group] = Consumer(config, logger=self._log)
+        return self._groups[group]
+
     def _complain(self, error: KafkaError) -> None:
         if error.name() != "_ALL_BROKERS_DOWN":  # it follows an error that says more
             self._last_error = error
@@ -143,7 +162,25 @@ class KafkaLookup:
                 raise KafkaException(answer.error)
         return {answer.partition: answer.offset for answer in answers}
 
+    def _named(self, prefix: str) -> Sequence[str]:
+        known = self._client().list_topics(timeout=ATTEMPT_S).topics
+        return sorted(name for name in known if name.startswith(prefix))
+
+    def _committed(self, group: str, places: Sequence[Place]) -> Mapping[Place, Commit | None]:
+        asked = [TopicPartition(*place) for place in places]
+        found: dict[Place, Commit | None] = {}
+        for answer in self._of_group(group).committed(asked, timeout=ATTEMPT_S) if asked else ():
+            if answer.error is not None:
+                raise KafkaException(answer.error)
+            place = Place(answer.topic, answer.partition)
+            known = answer.offset >= 0
+            found[place] = Commit(answer.offset, answer.metadata or "") if known else None
+        return found
+
     def _close(self) -> None:
+        for asking in self._groups.values():
+            asking.close()
+        self._groups.clear()
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from mesh.errors import TransportError, Unreachable, WrongTopic
-from mesh.ports import GroupListener, Headers, Incoming, Place, Report, TopicPlan
+from mesh.ports import Commit, GroupListener, Headers, Incoming, Place, Report, TopicPlan
 from mesh.transport.inbox import weight
 from mesh.transport.kafka_settings import BATCH_RECORDS_MAX
 from mesh.transport.memory_group import Group, MemoryMember
@@ -316,11 +316,20 @@ class MemoryLog:
 
     async def ends(self, topic: str) -> Mapping[int, tuple[int, int]]:
         """Return low and high watermark by partition; empty when there is no such topic."""
-        self._require_open()
-        if not self._reachable():
-            raise Unreachable(f"ask {WHERE} about {topic}: the connection is cut")
+        self._require_reached(f"about {topic}")
         partitions = self._broker.partitions(topic)
         return {one.place.partition: (one.low, one.high) for one in partitions}
+
+    async def named(self, prefix: str) -> Sequence[str]:
+        """Return the topics whose names begin so; see `mesh.ports.Log.named`."""
+        self._require_reached("for its topics")
+        return sorted(name for name in self._broker.topics if name.startswith(prefix))
+
+    async def committed(self, group: str, places: Sequence[Place]) -> Mapping[Place, Commit | None]:
+        """Return what a group has committed; see `mesh.ports.Log.committed`."""
+        self._require_reached(f"about group {group}")
+        known = self._broker.group(group).committed
+        return {place: known.get(place) for place in places}
 
     # --- topics
 
@@ -445,6 +454,11 @@ class MemoryLog:
 
     def _reachable(self) -> bool:
         return self._broker.reachable(self)
+
+    def _require_reached(self, about: str) -> None:
+        self._require_open()
+        if not self._reachable():
+            raise Unreachable(f"ask {WHERE} {about}: the connection is cut")
 
     def _require_open(self) -> None:
         if not self._is_open:

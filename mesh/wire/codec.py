@@ -7,7 +7,7 @@ Nothing but `WireError` gets out, and it says in one line what is wrong at which
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -108,6 +108,13 @@ class Codecs:
         if codec is None:
             raise WireError(f"{cls.__name__} is no {self._group}")
         return codec
+
+    def prefixes(self, classes: Iterable[type]) -> frozenset[bytes]:
+        """Return how values of these classes begin, by whichever release they were written."""
+        wanted = set(classes)
+        return frozenset(
+            prefix for prefix, codec in self._readers.items() if codec.target.cls in wanted
+        )
 
     def reader(self, data: bytes) -> Codec:
         """Return the codec of what wrote these bytes.

@@ -82,6 +82,11 @@ def chain_hash(value: bytes) -> bytes:
     return decode_fact(value).chain_hash
 
 
+def prefixes_of(*kinds: type) -> frozenset[bytes]:
+    """Return how the values of these kinds of facts begin: what is told apart without decoding."""
+    return codecs().prefixes(kinds)
+
+
 @cache
 def codecs() -> Codecs:
     """Return the codecs of these kinds; nothing outside the wire and its tests needs them."""

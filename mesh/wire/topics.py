@@ -117,6 +117,11 @@ def tasks(mesh: str, capability: str) -> str:
     return _name(mesh, Kind.TASKS, capability)
 
 
+def tasks_of(mesh: str) -> str:
+    """Return how the names of all topics begin to which tasks are submitted."""
+    return f"{_name(mesh, Kind.TASKS)}."
+
+
 def inbox(mesh: str, pool: str) -> str:
     """Name the topic of a pool's inboxes. The pool is an agent's name, or a shared one.
 

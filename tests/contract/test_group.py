@@ -201,3 +201,27 @@ async def test_a_group_needs_its_topics(world: World) -> None:
     topic, log = await world.topic(), await world.log()
     with pytest.raises(WrongTopic, match="mesh topics apply"):
         await log.join([topic, f"{world.unique}.missing"], f"{world.unique}.g", Owner())
+
+
+async def test_whoever_is_no_member_may_ask_what_a_group_committed(world: World) -> None:
+    topic, group = await world.topic(3), f"{world.unique}.g"
+    await fill(world, topic, 9, 3)
+    places = [Place(topic, number) for number in range(2)]
+    outside = await world.log()
+    assert await outside.committed(group, places) == {places[0]: None, places[1]: None}
+    member, owner = await world.another_log(), Owner()
+    reader = await member.join([topic], group, owner)
+    await take_many(reader, 9)
+    reader.commit({places[0]: Commit(2, "noted")})
+    await member.close()
+    assert await outside.committed(group, places) == {
+        places[0]: Commit(2, "noted"),
+        places[1]: None,
+    }
+    assert await outside.committed(group, []) == {}
+
+
+async def test_topics_are_named_by_how_they_begin(world: World) -> None:
+    first, second, log = await world.topic(), await world.topic(), await world.log()
+    assert list(await log.named(f"{world.unique}.")) == sorted([first, second])
+    assert await log.named(f"{world.unique}.nothing") == []

@@ -60,6 +60,18 @@ class Limits:
     pace_ms: int = 1_000
     """A sleep at least so long is a pause: what is asked after it is a poll and no stall."""
 
+    stale_read_ms: int = 1_000
+    """How long ago a version may have been replaced that a result rests on: a result takes a moment
+    to be written, and brokers' clocks differ."""
+    duplicates: int = 1
+    """Workflows that may be at one capability with equal input at once: two pay twice for the same.
+    Who asks several for the same thing on purpose, and compares, says so for the capability."""
+    duplicate_ms: int = 1_000
+    """For how long together: what is done sooner is over before anybody could look, and cheap."""
+    starved_ms: int = 60_000
+    """How long a submitted task may wait while nobody is there for it: an instance that is silent
+    counts as gone after 45 s, and a restart takes less than a minute."""
+
     def __post_init__(self) -> None:
         for own in fields(self):
             if getattr(self, own.name) < 1:

@@ -19,6 +19,7 @@ from mesh.core.detectors.loop import Loop
 from mesh.core.detectors.no_progress import NoProgress
 from mesh.core.detectors.ping_pong import PingPong
 from mesh.core.detectors.retry_storm import RetryStorm
+from mesh.core.detectors.stale_read import Inquiry, Reads
 from mesh.core.detectors.velocity import Velocity
 from mesh.core.ledger import OF_NO_TASK, Ledger
 from mesh.core.tasks import TaskState
@@ -33,8 +34,9 @@ BROKEN = "detector-failed"
 
 
 def all_detectors() -> list[Detector]:
-    """Return one of each detector of runaway chains."""
-    return [Loop(), PingPong(), RetryStorm(), FanOut(), Depth(), Velocity(), NoProgress()]
+    """Return one of each detector."""
+    chains: list[Detector] = [Loop(), PingPong(), RetryStorm(), FanOut(), Depth()]
+    return [*chains, Velocity(), NoProgress(), Reads()]
 
 
 class _Workflow:
@@ -57,6 +59,7 @@ class Watch:
     ) -> None:
         self.limits = limits or LimitTable()
         self.detectors = list(all_detectors() if detectors is None else detectors)
+        self._reads = [own for own in self.detectors if isinstance(own, Reads)]
         self._pace = Pace()
         self._workflows: dict[str, _Workflow] = {}
         self._failures: dict[str, int] = {}
@@ -86,6 +89,10 @@ class Watch:
                 found += self._ask(detector, sight, known)
         self._tidy(fact, ledger, known)
         return found
+
+    def asked(self) -> Sequence[Inquiry]:
+        """Return what is asked since the last call, for who knows more than this partition."""
+        return [inquiry for own in self._reads for inquiry in own.take()]
 
     def forget(self, workflow: str) -> None:
         """Drop what is kept of a workflow, for whoever drops it from the ledger before its end."""

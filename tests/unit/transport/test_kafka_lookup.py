@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from mesh.errors import TransportError, Unreachable, WrongTopic
+from mesh.ports import Place
 from mesh.transport.embedded import EmbeddedBroker
 from mesh.transport.kafka_lookup import KafkaLookup
 from mesh.transport.kafka_settings import Address
@@ -19,6 +20,9 @@ async def test_answers(address: Address, topic: str) -> None:
     await lookup.require([topic])
     with pytest.raises(WrongTopic):
         await lookup.require([topic, f"{topic}.missing"])
+    assert topic in await lookup.named(topic)
+    for _ in range(2):
+        assert await lookup.committed("nobody", [Place(topic, 1)]) == {Place(topic, 1): None}
     await lookup.close()
 
 

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from mesh.core.facts import Fact
+from mesh.core.facts import Fact, LeaseRenewed, TaskOpened
 from mesh.errors import WireError
-from mesh.wire.facts import FIRST, chain_hash, decode_fact, encode_chained, encode_fact
+from mesh.wire.facts import (
+    FIRST,
+    chain_hash,
+    decode_fact,
+    encode_chained,
+    encode_fact,
+    prefixes_of,
+)
+from mesh.wire.schemas import PREFIX
 from tests.unit.wire.samples import AWARDED, FINISHED, LEASES, OPENED, RENEWED
 
 PREVIOUS = bytes(range(32))
@@ -75,3 +83,11 @@ def test_a_chain_needs_a_whole_hash() -> None:
 def test_null_is_no_fact() -> None:
     with pytest.raises(WireError, match="null"):
         decode_fact(None)
+
+
+def test_kinds_are_told_apart_by_how_they_begin() -> None:
+    opened, renewed = prefixes_of(TaskOpened), prefixes_of(LeaseRenewed)
+    assert encode_fact(OPENED, 0, FIRST)[:PREFIX] in opened
+    assert encode_fact(OPENED, 0, FIRST)[:PREFIX] not in renewed
+    assert prefixes_of(TaskOpened, LeaseRenewed) == opened | renewed
+    assert prefixes_of() == frozenset()

@@ -53,6 +53,7 @@ def test_names_are_those_of_the_design() -> None:
         "demo.dead-letters",
     ]
     assert topics.supervisors("demo") == "demo.supervisors"
+    assert topics.tasks_of("demo") == "demo.tasks."
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.unit.core.detectors.seeing import Breaker, Finder, Looker
 
 def test_all_detectors_run() -> None:
     names = [own.name for own in all_detectors()]
-    assert len(set(names)) == len(names) == 7
+    assert len(set(names)) == len(names) == 8
     assert [own.name for own in Watch().detectors] == names
     assert repr(Watch(detectors=[Looker()])) == "Watch(looker; 0 workflows)"
 
