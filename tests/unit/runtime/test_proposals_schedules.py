@@ -49,7 +49,7 @@ class Story(MemoryLog):
         self.changes: list[Change] = []
         self.rows: list[Entry | RulesEntry] = []
         self.delayed: list[Judged] = []
-        self.committed_to = self.next = 0
+        self.through = self.next = 0
         self.view: View | None = None
         self.tasks: dict[str, asyncio.Task[Judged]] = {}
         self.proposals = Proposals(ME, INBOX, log=self, mesh="demo", partitions=1, clock=self.clock)
@@ -109,7 +109,7 @@ class Story(MemoryLog):
         self.view = View()
         for row in self.rows:
             self.view.restore(row)
-        self.next = max(1, self.committed_to)
+        self.next = max(1, self.through)
 
     def stop(self) -> None:
         self.view = None
@@ -135,7 +135,7 @@ class Story(MemoryLog):
             self.hear(verdict)
 
     def commit(self) -> None:
-        self.committed_to = self.random.randint(self.committed_to, max(self.committed_to, self.next))
+        self.through = self.random.randint(self.through, max(self.through, self.next))
 
     def hear(self, verdict: Judged) -> None:
         assert self.proposals.heard(envelope(verdict), verdict)
