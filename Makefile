@@ -21,7 +21,7 @@ endif
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help sync check lint types layers rules test test-core test-fast test-slow test-kafka wheel-test image-check sim mutants chaos chaos-state halts bench demo docs build requirements clean
+.PHONY: help sync check lint types layers rules test test-core test-fast test-slow test-kafka wheel-test image-check helm-check sim mutants chaos chaos-state halts bench demo docs build requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -90,7 +90,7 @@ rules: $(STAMP)
 	$(SAY) "== house rules"
 	@$(BIN)/python -m pytest -q $(wildcard tests/test_tidy.py tests/test_exports.py tests/test_schemas.py tests/test_docs.py)
 
-test: test-core test-fast test-slow test-kafka wheel-test image-check ## every test: core, fast, slow, real Kafka (needs java and mvn; else says so), built wheel, image
+test: test-core test-fast test-slow test-kafka wheel-test image-check helm-check ## every test: core, fast, slow, real Kafka (needs java and mvn; else says so), built wheel, image, chart
 	$(SAY) "== make test: passed"
 
 # Coverage is asked of core and wire, and of their own tests: what only a whole mesh reaches is not tested there.
@@ -125,6 +125,11 @@ wheel-test: build ## smoke tests on the built wheel, from another directory
 image-check: $(STAMP) ## the image's contents, its processes, the compose file on real Kafka
 	$(SAY) "== the image, without Docker"
 	@$(BIN)/python -m pytest -m shipped tests/image $(ARGS)
+
+# Go builds Helm once, into the user's cache; where there is no Go this says so, and fails under CI.
+helm-check: $(STAMP) ## lint the chart, render it, hold it against the schemas of Kubernetes
+	$(SAY) "== the chart"
+	@$(BIN)/python -m pytest -m shipped tests/helm $(ARGS)
 
 sim: $(STAMP) ## SEEDS=N simulated runs from seed FIRST=M on
 	@$(BIN)/python -m mesh.testing.sim --seeds $(SEEDS) --first $(FIRST)
