@@ -7,15 +7,10 @@ from typing import Any
 
 import pytest
 
+from agents.procurement.demo import AGENTS
 from mesh.bootstrap import load_agents
 from tests.e2e.conftest import ROOT
 from tests.image import compose
-
-MODULES = sorted(
-    path.stem
-    for path in (ROOT / "agents/procurement").glob("*.py")
-    if "\nagent = Agent(" in path.read_text()
-)
 
 
 @pytest.fixture
@@ -50,7 +45,7 @@ def test_every_port_is_on_loopback(composed: Any) -> None:
 
 def test_each_procurement_agent_is_a_service_and_has_its_topics(composed: Any) -> None:
     services = composed["services"]
-    targets = [f"agents.procurement.{name}:agent" for name in MODULES]
+    targets = sorted(AGENTS)
     assert sorted(services["topics"]["command"][2:]) == targets
     run = {
         name: compose.words(own["command"])[1:]
@@ -74,7 +69,7 @@ def test_who_waits_for_health_waits_for_a_check(composed: Any) -> None:
 
 def test_our_own_processes_may_do_little(composed: Any) -> None:
     ours = [own for own in composed["services"].values() if own["image"] == "parley:local"]
-    assert len(ours) >= len(MODULES) + 2
+    assert len(ours) >= len(AGENTS) + 2
     for own in ours:
         assert own["read_only"] is True
         assert own["cap_drop"] == ["ALL"]
