@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import sys
 import time
 from collections import Counter
@@ -39,10 +40,12 @@ from mesh.wire.facts import decode_fact
 from mesh.wire.requests import Answer
 
 PROCESSES = 6
-SLOTS = 120
-"""Of each process: one alone, or four, cannot do it all."""
+SPARE_SLOTS = 3
+"""Of each process, beside its part of the tasks: five cannot do it all."""
 GOAL_MS = 1_000
 GOAL_SHARE = 0.99
+BUSY_S = (0.2, 1.2)
+"""All run, and go on running for some time between these, so that the halt comes at any moment."""
 QUIET_S = 0.3
 """All is suspended, and still nothing may begin for so long."""
 LIMIT_S = 120.0
@@ -150,6 +153,7 @@ class Bench:
         self._options = options
         self._reading = Reading()
         self._halts = Halts()
+        self._chance = random.Random(1)
         self._answer: asyncio.Future[Answer]
         self.taken: list[Taken] = []
         self.completed = 0
@@ -166,11 +170,13 @@ class Bench:
                 ends = await client.log.ends(topic)
                 reader = await client.log.tail(topic, dict.fromkeys(ends, 0))
                 following = asyncio.create_task(self._reading.follow(reader))
-                for number in range(self._options.workflows):
-                    await self._workflow(client, number)
-                following.cancel()
-                with suppress(asyncio.CancelledError):
-                    await following
+                try:
+                    for number in range(self._options.workflows):
+                        await self._workflow(client, number)
+                finally:
+                    following.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await following
         finally:
             for process in processes:
                 await asyncio.to_thread(process.stop)
@@ -181,7 +187,7 @@ class Bench:
             mesh=self._mesh,
             name=name,
             agents=("bench.halts_agents:crew",),
-            settings={"slots": SLOTS},
+            settings={"slots": self._options.tasks // PROCESSES + SPARE_SLOTS},
         )
         return AgentProcess(orders, self._where.scratch / f"{self._mesh}-{name}.log")
 
@@ -196,6 +202,7 @@ class Bench:
         since = -1
         for _ in range(self._options.halts // self._options.workflows):
             await self._busy(since)
+            await asyncio.sleep(self._chance.uniform(*BUSY_S))
             since = await self._halt(client, since)
         await self._busy(since)
         over.touch()

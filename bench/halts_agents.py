@@ -11,12 +11,15 @@ from mesh import Agent, Context, tool
 from mesh.runtime.quantities import Budget
 
 SHARE: Budget = {"usd": "0.001", "tokens": 10, "tool_calls": 1_500, "hops": 1, "attempts": 1}
-TURN_S = 1.0
-"""A call of the outside world takes so long: what a halt must not tear apart."""
+TURN_S = 0.5
+"""A call of the outside world takes at least so long: what a halt must not tear apart. Each hand
+has a pace of its own, up to three times that, so that steps begin at any time, not all at once."""
+GOLDEN = 0.618
 
 
 class Shift(BaseModel):
     hands: int
+    number: int = 0
     until: str
 
 
@@ -25,9 +28,9 @@ class Done(BaseModel):
 
 
 @tool(effect="idempotent")
-async def turn(until: str) -> bool:
+async def turn(number: int, until: str) -> bool:
     """Take a while, and tell whether the shift goes on: until a file of that name is there."""
-    await asyncio.sleep(TURN_S)
+    await asyncio.sleep(TURN_S * (1 + 2 * (number * GOLDEN % 1)))
     return not Path(until).exists()  # noqa: ASYNC240 - a look at a local folder
 
 
@@ -37,8 +40,8 @@ crew = Agent("crew", owner="bench", calls=["crew.*"], tools=[turn])
 @crew.capability("crew.lead", timeout="30m")
 async def lead(ctx: Context, shift: Shift) -> Done:
     """Have so many hands at work at the same time."""
-    one = shift.model_copy(update={"hands": 1})
-    every = [ctx.delegate("crew.hand", one, Done, budget=SHARE) for _ in range(shift.hands)]
+    ones = [Shift(hands=1, number=own, until=shift.until) for own in range(shift.hands)]
+    every = [ctx.delegate("crew.hand", one, Done, budget=SHARE) for one in ones]
     done = await asyncio.gather(*every)
     return Done(hands=sum(own.hands for own in done))
 
@@ -46,6 +49,6 @@ async def lead(ctx: Context, shift: Shift) -> Done:
 @crew.capability("crew.hand", timeout="30m")
 async def hand(ctx: Context, shift: Shift) -> Done:
     """Work in steps until the shift is over."""
-    while await ctx.tool(turn, shift.until):
+    while await ctx.tool(turn, shift.number, shift.until):
         pass
     return Done(hands=1)

@@ -264,10 +264,10 @@ spring = Agent("spring", owner="team", calls=["water.*"], tools=[think, work])
 @spring.capability("water.flow", lease=LEASE)
 async def flow(ctx: Context, flood: Flood) -> Drop:
     """Think of one thing more to do, and have it done, again and again."""
-    share: Budget = {"hops": 1, "tool_calls": 400, "attempts": 1}
+    share: Budget = {"usd": "0.001", "tokens": 1, "hops": 1, "tool_calls": 400, "attempts": 1}
     async with asyncio.TaskGroup() as group:
         for number in range(flood.tasks):
-            await ctx.tool(think, number)
+            await ctx.tool(think, number, reserve={"usd": "0.001"})
             own = ctx.delegate("water.drip", Drop(number=number), Drop, budget=share)
             group.create_task(own)
     return Drop(number=flood.tasks)
@@ -290,7 +290,8 @@ async def test_a_fan_out_is_halted_before_its_two_hundredth_task(
     worker = Fleet(world.site, world.mesh, tmp_path).start()
     try:
         await worker.ready()
-        budget = {"usd": "5", "hops": 1_000, "tool_calls": 900_000, "attempts": 900}
+        budget = {"usd": "5", "tokens": 1_000, "hops": 1_000, "tool_calls": 900_000}
+        budget["attempts"] = 900
         headers = {"budget": json.dumps(budget), "timeout-ms": "170000"}
         workflow = (await world.submit("water.flow", Flood(tasks=400), headers)).workflow
         await halted(world, workflow)
