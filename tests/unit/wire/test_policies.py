@@ -79,7 +79,7 @@ def test_a_mistake_is_named_with_its_field(text: str, mistake: str) -> None:
         ),
         (
             "[limits]\nloops = 'x'\nqqq = 2",
-            "limits.qqq: there is no such limit; known are depth, f",
+            "limits.qqq: there is no such limit; known are depth,",
         ),
         ("[limits]\ndepth = 0", "limits.depth: it is a whole number from 1 on, the most that is"),
         ("[limits]\ndepth = true", "limits.depth: it is a whole number"),
