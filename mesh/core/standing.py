@@ -13,7 +13,10 @@ is an award that an agent gave to itself: nobody else has seen what it was worth
 (Jøsang, Ismail: The Beta Reputation System, 2002), with one good and one bad result before the
 first: who is unknown stands at 500. Both fade as results come (its forgetting factor): of those
 before, each new one leaves 15 in 16, so that an old sin weighs ever less. Time does not matter: an
-idle agent keeps its standing, and no clock can take it away.
+idle agent keeps its standing, and no clock can take it away. It is told in tenths, rounded up: with
+so few results as are remembered a smaller difference is chance (the deviation of the mean of 16 is
+some 6 in 100 where 9 in 10 are good), and agents that are as good as each other are to share the
+work, instead of the one with the longer record taking all of it.
 
 **A newcomer is not starved, and who has mended is found out.** By that alone an unknown agent would
 lose every auction among equal bids, and never become known. So now and then an agent is *on trial*:
@@ -41,8 +44,8 @@ UNIT = 1 << 16
 MEMORY = 16
 """Results that an audit partition remembers of an agent, so to speak: each takes a 16th off those
 before. Fewer, and one bad day were all; more, and who has mended waits for ever."""
-PROVEN = 6 * UNIT
-"""Weight from which an agent is known: some eight results, most of them still at full weight."""
+PROVEN = 9 * UNIT
+"""Weight from which an agent is known, 9 to 13 results: all of them good, it stands at the top."""
 TRIAL_NEW = 4
 """An agent that is not known yet is on trial in one auction of so many: soon enough to wait for."""
 TRIAL = 16
@@ -129,8 +132,9 @@ def fade(weight: int) -> int:
 
 
 def permille(good: int, bad: int) -> int:
-    """Return how far weights are trusted, 0 to 1,000; 500 for none."""
-    return (good + UNIT) * PERMILLE // (good + bad + 2 * UNIT)
+    """Return how far weights are trusted, 100 to 1,000 in steps of 100; 500 for none."""
+    tenths = -(-(good + UNIT) * 10 // (good + bad + 2 * UNIT))
+    return tenths * PERMILLE // 10
 
 
 def is_known(good: int, bad: int) -> bool:

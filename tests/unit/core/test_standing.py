@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import ceil
 
 import pytest
 
@@ -60,13 +61,16 @@ RESULTS = (
 
 @pytest.mark.parametrize("results", RESULTS)
 def test_results_are_trusted_as_the_paper_says(results: str) -> None:
-    """By fractions: each result weighs 15/16 of the one after it, and one of each comes before."""
+    """By fractions: each result weighs 15/16 of the one after it, and one of each comes before.
+
+    It is told in tenths, rounded up.
+    """
     forgotten = Fraction(MEMORY - 1, MEMORY)
     parts = {"+": Fraction(1), "-": Fraction(1)}
     for age, one in enumerate(reversed(results)):
         parts[one] += forgotten**age
-    exact = 1_000 * parts["+"] / (parts["+"] + parts["-"])
-    assert permille(*after(results)) == pytest.approx(float(exact), abs=1)
+    exact = parts["+"] / (parts["+"] + parts["-"])
+    assert permille(*after(results)) == 100 * ceil(10 * exact)
 
 
 def test_who_is_unknown_stands_in_the_middle() -> None:
@@ -84,9 +88,13 @@ def test_weights_are_bounded() -> None:
     assert (good, bad) == (MEMORY * UNIT, 0)
 
 
-def test_some_eight_results_make_an_agent_known() -> None:
-    assert not is_known(*after("+-+-+-+"))
-    assert is_known(*after("+-+-+-+-"))
+def test_some_results_make_an_agent_known() -> None:
+    """By then one that is always good stands at the top, beside those who were so for longer."""
+    assert not is_known(*after("+" * 12))
+    assert is_known(*after("+" * 13))
+    assert permille(*after("+" * 13)) == permille(*after("+" * 1_000)) == 1_000
+    assert is_known(PROVEN, 0)
+    assert permille(PROVEN, 0) == 1_000
     assert not is_known(PROVEN - 1, 0)
 
 
@@ -109,8 +117,8 @@ def test_who_is_on_trial_stands_as_well_as_the_best() -> None:
     trial = next(s for s in range(99) if on_trial(s, "new", 0, 0))
     none = next(s for s in range(99) if not on_trial(s, "new", 0, 0))
     asked = [("old", 16 * UNIT, 0), ("new", 0, 0)]
-    assert standings_for(trial, asked) == [944, 944]
-    assert standings_for(none, asked) == [944, 500]
+    assert standings_for(trial, asked) == [1_000, 1_000]
+    assert standings_for(none, asked) == [1_000, 500]
 
 
 def test_where_nobody_is_known_a_trial_changes_nothing() -> None:
