@@ -10,7 +10,8 @@ from rich.tree import Tree
 
 from mesh.cli.output import table
 from mesh.core.negotiation import NO_ANSWER
-from mesh.core.values import Cause, StepKind
+from mesh.core.standing import UNIT, permille
+from mesh.core.values import Cause, Offer, StepKind
 from mesh.telling import words
 from mesh.telling.reasons import Explanation, Reason, dimensions
 from mesh.telling.story import AwardStory, StepStory, Story, TaskStory
@@ -212,6 +213,7 @@ def _reason(reason: Reason) -> Iterator[RenderableType]:
             "dim",
         )
         yield _bids(reason)
+        yield from _standings(reason)
     if reason.books is not None:
         yield _books(reason)
     if reason.agrees is True:
@@ -234,7 +236,7 @@ def _bids(reason: Reason) -> RenderableType:
                 words.money(offer.price_micro_usd),
                 words.duration(offer.eta_ms),
                 words.share(offer.confidence_permille),
-                words.share(offer.standing_permille),
+                _standing(offer),
                 "free" if offer.slot else "none",
                 f"{own.price}/{own.time}/{own.trust}",
                 str(offer.score_permille),
@@ -242,6 +244,23 @@ def _bids(reason: Reason) -> RenderableType:
             )
         )
     return table(columns, rows, right=("price", "time", "score"))
+
+
+def _standing(offer: Offer) -> str:
+    told = words.share(offer.standing_permille)
+    trial = offer.standing_permille != permille(offer.good, offer.bad)
+    return f"{told}, on trial" if trial else told
+
+
+def _standings(reason: Reason) -> Iterator[Text]:
+    """Tell from which results the standing of each bidder follows, and of which version."""
+    for own in reason.points:
+        offer = own.offer
+        if offer.versions and not offer.declined:
+            good, bad = offer.good / UNIT, offer.bad / UNIT
+            seen = " ".join(f"{part}/{offset}" for part, offset in offer.versions)
+            said = f"  {offer.agent}: good results weigh {good:.1f}, bad {bad:.1f}, by {seen}"
+            yield Text(said, "dim")
 
 
 def _books(reason: Reason) -> RenderableType:

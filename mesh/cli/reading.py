@@ -342,7 +342,7 @@ async def read_directory(log: Log, config: Config, out: Out) -> Directory:
         WrongTopic: There is no such mesh.
     """
     directory = Directory()
-    async for incoming in _compacted(log, topics.registry(config.mesh), config):
+    async for incoming in compacted(log, topics.registry(config.mesh), config):
         agent = (incoming.key or b"").decode(errors="replace")
         try:
             card = decode_card(incoming.value) if incoming.value is not None else None
@@ -352,7 +352,7 @@ async def read_directory(log: Log, config: Config, out: Out) -> Directory:
         reason = directory.see_card(agent, card)
         if reason:
             out.complain(f"registry: {reason}")
-    async for incoming in _compacted(log, topics.presence(config.mesh), config):
+    async for incoming in compacted(log, topics.presence(config.mesh), config):
         name = (incoming.key or b"").decode(errors="replace")
         try:
             presence = decode_presence(incoming.value) if incoming.value is not None else None
@@ -363,7 +363,12 @@ async def read_directory(log: Log, config: Config, out: Out) -> Directory:
     return directory
 
 
-async def _compacted(log: Log, topic: str, config: Config) -> AsyncIterator[Incoming]:
+async def compacted(log: Log, topic: str, config: Config) -> AsyncIterator[Incoming]:
+    """Yield all that a topic keeps.
+
+    Raises:
+        WrongTopic: There is no such topic.
+    """
     ends = await log.ends(topic)
     if not ends:
         raise WrongTopic(

@@ -29,7 +29,8 @@ RULES = {
     Mode.AUCTION: (
         f"auction: {WEIGHTS.price} per mille for price against what the task can pay, "
         f"{WEIGHTS.time} for time against the time left, {WEIGHTS.trust} for confidence times "
-        "standing; a free slot before none; ties by rendezvous hash"
+        "standing (good results of all, in tenths; on trial, the best who was asked); a free slot "
+        "before none; ties by rendezvous hash"
     ),
 }
 COUNTS = "what counts: the author's lease in log time, the task's phase, and the check of the kind"

@@ -10,6 +10,7 @@ from typing import Any
 
 from mesh.core.facts import Fact, Record
 from mesh.core.registry import CapabilityCard, Card, Presence
+from mesh.core.standing import UNIT, permille
 from mesh.core.values import Amount, Body, Offer
 from mesh.telling.reasons import Explanation, Reason
 from mesh.telling.story import AwardStory, Entry, StepStory, Story, TaskStory
@@ -114,6 +115,10 @@ def offer(value: Offer) -> Shape:
         "eta_ms": value.eta_ms,
         "confidence": value.confidence_permille / 1_000,
         "standing": value.standing_permille / 1_000,
+        "good": round(value.good / UNIT, 2),
+        "bad": round(value.bad / UNIT, 2),
+        "versions": [f"{own.partition}/{own.offset}" for own in value.versions],
+        "on_trial": value.standing_permille != permille(value.good, value.bad),
         "slot": value.slot,
         "score": value.score_permille,
         "declined": value.declined,

@@ -51,10 +51,12 @@ class Recorded(NamedTuple):
         return number, found
 
 
-def copied(broker: MemoryBroker) -> MemoryBroker:
-    """Return a broker with the same records, to be tampered with."""
+def copied(broker: MemoryBroker, without: str = "") -> MemoryBroker:
+    """Return a broker with the same records, to be tampered with; but for one topic."""
     made = MemoryBroker(broker.clock)
     for name, topic in broker.topics.items():
+        if name == without:
+            continue
         made.create_topic(TopicPlan(name=name, partitions=len(topic.partitions)))
         for record in broker.records(name):
             place = Place(name, record.partition)
