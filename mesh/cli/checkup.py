@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mesh.cli.output import Out
 from mesh.cli.reading import read_directory
+from mesh.core.detectors.starvation import lacking
 from mesh.core.policy import Policy
 from mesh.core.registry import CapabilityCard
 from mesh.core.settings import Settings
@@ -251,11 +252,12 @@ class Broker:
         )
         yield Finding(Health.OK, f"{counts} alive")
         for name in sorted(_offered(directory)):
-            if not directory.offering(name).instances:
+            lack = lacking(directory, name)
+            if lack is not None:
                 yield Finding(
                     Health.WARN,
                     f"nobody alive offers {name}",
-                    "its tasks wait until they expire",
+                    f"{lack}: its tasks wait until they expire",
                     f"`mesh run` an agent of {words.listed(directory.agents_offering(name))}",
                 )
         for agent in self.agents:
