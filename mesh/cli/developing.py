@@ -33,6 +33,7 @@ from mesh.cli.sharing import Sharing, read_sharing, shape, told
 from mesh.cli.submitting import Asked, Submitter
 from mesh.cli.tally import Tally
 from mesh.core import facts as f
+from mesh.core.values import Status
 from mesh.errors import MeshError
 from mesh.telling import words
 
@@ -92,6 +93,7 @@ class Dev:
         self._began = 0.0
         self._submitted: set[str] = set()
         self._ended: set[str] = set()
+        self._failed: set[str] = set()
         self._halted: set[str] = set()
         self._all_submitted = False
         self._done = asyncio.Event()
@@ -182,6 +184,8 @@ class Dev:
                 text = f"{words.clock(line.at_ms)}  {line.text}"
                 assert console is not None
                 console.print(text, style=line.style, markup=False, soft_wrap=True)
+            if end is not None and end.status is not Status.COMPLETED:
+                self._failed.add(getattr(audited.record.fact, "workflow", ""))
             if not void:
                 self._note(audited.record.fact, ended=end is not None)
 
@@ -273,8 +277,9 @@ class Dev:
             return
         if not self._done.is_set():
             raise CommandError("interrupted before everything was done", Exit.INTERRUPTED)
-        if self.tally.failed:
-            count = words.plural(self.tally.failed, "workflow")
+        # what an earlier run left in the broker may end badly now, and is not this one's failure
+        if failed := self._failed & self._submitted:
+            count = words.plural(len(failed), "workflow")
             raise CommandError(f"{count} did not complete; `mesh trace` tells why", Exit.FAILED)
 
     def _summary(self) -> str:
