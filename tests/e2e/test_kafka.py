@@ -12,11 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.procurement import demo
-from agents.procurement.domain.exposures import Exposure, joined
-from agents.procurement.models import ReviewRequest
 from tests.e2e.conftest import ROOT, Ran, Running, Shell, Until
-from tests.unit.agents.procurement.build import exposed
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 TARGETS = ("office:desk", "office:ann", "office:bob")
@@ -169,42 +165,3 @@ def test_the_example_replays(shell: Shell, kafka: str, unique: str) -> None:
     checked = shell.run("audit", "check", "--all-ended", "-o", "json", limit_s=120)
     assert checked.code == 0, checked.out
     assert checked.json["tasks"] == ran.json["tasks"]
-
-
-def test_exposures_are_what_the_releases_say_though_a_process_is_killed(
-    shell: Shell, kafka: str, unique: str, until: Until
-) -> None:
-    shell.folder = ROOT
-    shell.environ |= {"MESH_BOOTSTRAP": kafka, "MESH_NAME": unique, **PROCESS}
-    lines = [own for own in demo.releases(demo.SAMPLES / "hansestadt.jsonl") if own.input]
-    assert shell.run("topics", "apply", *demo.AGENTS, "-q").code == 0
-    applied = shell.run("policy", "apply", str(demo.POLICY), "--because", "a test", "-q")
-    assert applied.code == 0, applied.err
-    processor = shell.start("processor", "--health", "127.0.0.1:0")
-    processor.wait_for("health at ")
-    first, _ = started(shell, *demo.AGENTS)
-    second, _ = started(shell, *demo.AGENTS)
-    workflows = []
-    for line in lines:
-        given = ("submit", demo.CAPABILITY, "--json", "-", "-o", "json")
-        ran = shell.run(*given, stdin=json.dumps(line.input))
-        assert ran.code == 0, ran.err
-        workflows.append(ran.json["workflow"])
-    first.end(signal.SIGKILL)
-
-    def ended() -> bool:
-        checked = shell.run("audit", "check", "--all-ended", "-o", "json")
-        return checked.code == 0 and bool(checked.json["workflows"] == len(workflows))
-
-    until(ended)
-    wanted: dict[str, Exposure] = {}
-    for line in lines:
-        request = ReviewRequest.model_validate_json(json.dumps(line.input))
-        for (key, currency), own in exposed(request).items():
-            name = f"exposure/{key}/{currency}"
-            wanted[name] = joined(wanted.get(name), own)
-    found = shell.run("state", "get", "exposure/", "-o", "json")
-    assert found.code == 0, found.err
-    assert {own["key"]: own["value"] for own in found.json} == wanted
-    assert shell.run("state", "verify", "-q").code == 0
-    assert second.end(signal.SIGTERM) == 0
