@@ -74,6 +74,18 @@ DEFAULTS: Mapping[str, Default] = {
     "starvation": Default(
         Response.WARN, "nothing runs that could be halted; it ends when somebody is there"
     ),
+    "lost-update": Default(
+        Response.WARN, "nothing was lost, and its writer was told: to stop it would lose its work"
+    ),
+    "contradiction": Default(
+        Response.WARN, "a rule decided, and what is contested stays so until a person settles it"
+    ),
+    "missed-dependency": Default(
+        Response.ASK, "a result does not know of what it builds on: a person knows if that matters"
+    ),
+    "nobody-bids": Default(
+        Response.WARN, "a worker that comes ends it, and so does the deadline; nothing is spent"
+    ),
     "detector-failed": Default(
         Response.WARN, "a detector of ours is broken: no reason to stop somebody's work"
     ),

@@ -11,7 +11,7 @@ stood against it, each as a `messages.Rival`. Where nobody can tell whether it w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mesh.core import calls as c
@@ -200,30 +200,7 @@ class Writing(_Doer):
         error = "" if verdict in ACCEPTING else clip(f"{verdict}: {judged.reason}")
         if judged.forgotten:
             error = clip(f"unknown: {judged.reason}")
-        return error, _ZERO, self._verdict_body(judged)
-
-    def _verdict_body(self, judged: Judged) -> Body:
-        """Return a verdict as it is recorded; the values of several keys may be too much for it."""
-        entries: list[bytes] = []
-        left = MAX_VALUE_BYTES
-        for current in judged.entries:
-            left -= len(current.value or b"")
-            try:
-                value = current.value if left >= 0 else None
-                entries.append(_entry(current.key, current, value))
-            except WireError:
-                entries.append(_entry(current.key, current, None))
-        asked = {**self._why._asdict(), "expected": [write.expected for write in self._writes]}
-        tail: dict[str, Any] = {
-            "reason": judged.reason,
-            "rivals": [rival._asdict() for rival in judged.rivals],
-            "verdict": judged.verdict,
-            "versions": judged.versions,
-        }
-        if judged.forgotten:
-            tail["forgotten"] = True
-        head = canonical_json({"asked": asked})[:-1]
-        return body(head + b',"entries":[' + b",".join(entries) + b"]," + canonical_json(tail)[1:])
+        return error, _ZERO, verdict_body(judged, self._writes, self._why)
 
 
 # --- what is recorded -----------------------------------------------------------------------------
@@ -254,3 +231,28 @@ def _entry(key: str, row: Row | Current, value: bytes | None) -> bytes:
         return canonical_json({**members, "value": None})
     parse_json(value)
     return canonical_json(members)[:-1] + b',"value":' + value + b"}"
+
+
+def verdict_body(judged: Judged, writes: Sequence[Write], why: Why) -> Body:
+    """Return a verdict as it is recorded; the values of several keys may be too much for it."""
+    entries: list[bytes] = []
+    left = MAX_VALUE_BYTES
+    for current in judged.entries:
+        left -= len(current.value or b"")
+        try:
+            entries.append(_entry(current.key, current, current.value if left >= 0 else None))
+        except WireError:
+            entries.append(_entry(current.key, current, None))
+    head = {"asked": {**why._asdict(), "expected": [own.expected for own in writes]}}
+    tail: dict[str, Any] = {
+        "reason": judged.reason,
+        "rivals": [rival._asdict() for rival in judged.rivals],
+        "verdict": judged.verdict,
+        "versions": judged.versions,
+    }
+    if judged.forgotten:
+        tail["forgotten"] = True
+    listed = b",".join(entries)
+    return body(
+        canonical_json(head)[:-1] + b',"entries":[' + listed + b"]," + canonical_json(tail)[1:]
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from mesh.core import facts as f
@@ -32,10 +33,12 @@ from mesh.core.values import (
     Holder,
     Inbox,
     Mode,
+    Offer,
     Outcome,
     StepKind,
     TaskPartition,
     Terms,
+    Wait,
 )
 from mesh.wire.canonical import body_of
 
@@ -183,7 +186,8 @@ class Part:
         """What the ledger knows of it."""
         return self.story.ledger.tasks[self.task]
 
-    def _says(self) -> dict[str, Any]:
+    def says(self) -> dict[str, Any]:
+        """Return what stands in each fact of its worker."""
         lease = self.state.lease
         assert lease is not None
         return {
@@ -193,7 +197,8 @@ class Part:
             "authority": lease.position,
         }
 
-    def _next(self) -> str:
+    def next_step(self) -> str:
+        """Return the name of its next step."""
         self.steps += 1
         return str(self.steps)
 
@@ -211,7 +216,7 @@ class Part:
 
     def asks(self, capability: str, given: object, agent: str = "worker", **other: Any) -> Part:
         """Delegate a task, which is awarded at once; its part of the budget is half."""
-        own, step, content = self.state, self._next(), body(given)
+        own, step, content = self.state, self.next_step(), body(given)
         free = own.purse.free
         grant = other.pop("grant", None) or Amount(*(max(part // 2 - 1, 1) for part in free))
         ancestors = (
@@ -221,7 +226,7 @@ class Part:
         child = child_id(self.task, step, content.hash)
         basis = {
             **shared(content, self.story.deadline_ms),
-            **self._says(),
+            **self.says(),
             "task": child,
             "offset": -1,
             "parent": self.task,
@@ -252,7 +257,7 @@ class Part:
         kind: StepKind = StepKind.TOOL,
     ) -> None:
         """Call a tool or a model, for so many millionths of a dollar."""
-        step, price = self._next(), Amount(micro_usd=cost)
+        step, price = self.next_step(), Amount(micro_usd=cost)
         signed: dict[str, Any] = {
             "step": step,
             "kind": kind,
@@ -260,11 +265,11 @@ class Part:
             "input_hash": body(given).hash,
         }
         self.story.add(
-            f.StepBegun(**self._says(), **signed, effect=Effect.PURE, reserve=price, until_ms=0)
+            f.StepBegun(**self.says(), **signed, effect=Effect.PURE, reserve=price, until_ms=0)
         )
         result = NOTHING if error else body(answer)
         self.story.add(
-            f.StepFinished(**self._says(), **signed, spent=price, error=error, result=result)
+            f.StepFinished(**self.says(), **signed, spent=price, error=error, result=result)
         )
 
     def thinks(self, given: object, answer: object, cost: int = 10_000) -> None:
@@ -273,14 +278,14 @@ class Part:
 
     def pays(self, cost: int) -> None:
         """Spend money on something that is no step of its own."""
-        step, amount = self._next(), Amount(micro_usd=cost)
-        said: dict[str, Any] = {**self._says(), "step": step, "number": 0, "amount": amount}
+        step, amount = self.next_step(), Amount(micro_usd=cost)
+        said: dict[str, Any] = {**self.says(), "step": step, "number": 0, "amount": amount}
         self.story.add(f.SpendReserved(**said, because="it costs"))
         self.story.add(f.SpendSettled(**said))
 
     def sleeps(self, ms: int) -> None:
         """Sleep, as a step."""
-        step, until_ms = self._next(), self.story.now_ms + ms
+        step, until_ms = self.next_step(), self.story.now_ms + ms
         signed: dict[str, Any] = {
             "step": step,
             "kind": StepKind.SLEEP,
@@ -289,42 +294,81 @@ class Part:
         }
         self.story.add(
             f.StepBegun(
-                **self._says(), **signed, effect=Effect.PURE, reserve=ZERO, until_ms=until_ms
+                **self.says(), **signed, effect=Effect.PURE, reserve=ZERO, until_ms=until_ms
             )
         )
         self.story.wait(ms)
         self.story.add(
-            f.StepFinished(**self._says(), **signed, spent=ZERO, error="", result=NOTHING)
+            f.StepFinished(**self.says(), **signed, spent=ZERO, error="", result=NOTHING)
         )
 
     def decides(self, choice: str) -> None:
         """Write a line of the decision chain."""
         said: dict[str, Any] = {
-            "step": self._next(),
+            "step": self.next_step(),
             "choice": choice,
             "because": "it is so",
             "evidence": (),
         }
-        self.story.add(f.DecisionRecorded(**self._says(), **said))
+        self.story.add(f.DecisionRecorded(**self.says(), **said))
 
     def keeps(self, name: str) -> None:
         """Keep an artifact."""
         signed: dict[str, Any] = {
-            "step": self._next(),
+            "step": self.next_step(),
             "kind": StepKind.ARTIFACT,
             "name": name,
             "input_hash": b"",
         }
         self.story.add(
-            f.StepFinished(**self._says(), **signed, spent=ZERO, error="", result=body(name))
+            f.StepFinished(**self.says(), **signed, spent=ZERO, error="", result=body(name))
         )
+
+    # --- looking for a worker -------------------------------------------------------------------
+
+    def is_called_out(self, *candidates: str, declines: str = "") -> None:
+        """Let the supervisor call for bids; with `declines` it says so of its own."""
+        supervised = self._supervised()
+        own = None
+        if declines:
+            me = supervised["by"].instance
+            own = Offer(me, me.partition("-")[0], 0, 0, 0, False, 500, 0, declines)
+        self.story.add(
+            f.BidsCalled(
+                **supervised,
+                round=0,
+                seed=1,
+                candidates=tuple(holder(agent).instance for agent in candidates),
+                bids_until_ms=self.story.now_ms + 50,
+                own_offer=own,
+            )
+        )
+
+    def is_declined(self, reason: str) -> None:
+        """Let the worker give its award up before it began."""
+        self.story.add(f.AwardDeclined(**self.says(), reason=reason))
+
+    def waits_for_lifting(self) -> None:
+        """Suspend until a halt is lifted."""
+        wait = Wait("", "halt", "", 0, "workflow 0-root")
+        self.story.add(f.WorkSuspended(**self.says(), waiting_for=(wait,)))
+
+    def suspends(self) -> None:
+        """Give the slot up; the next award goes on."""
+        self.story.add(f.WorkSuspended(**self.says(), waiting_for=()))
+
+    def expires(self) -> None:
+        """Let the deadline pass, and the supervisor end the task."""
+        self.story.wait(self.state.opened.deadline_ms + 1 - self.story.now_ms)
+        self.story.renew()
+        self.story.add(f.TaskExpired(**self._supervised(), reason="the deadline passed"))
 
     # --- ends -----------------------------------------------------------------------------------
 
     def _finished(self, **other: Any) -> None:
         cost = self.story.ledger.cost(self.state)
         basis: dict[str, Any] = {
-            **self._says(),
+            **self.says(),
             "outcome": Outcome.COMPLETED,
             "spent": cost,
             "confidence_permille": 900,
@@ -343,13 +387,14 @@ class Part:
         """Raise; the task is open for another attempt."""
         self._finished(outcome=Outcome.FAILED, error=error)
 
-    def tries_again(self, agent: str = "") -> None:
+    def tries_again(self, agent: str = "", offers: tuple[Offer, ...] = ()) -> None:
         """Let the supervisor award the task once more; time passes first, if a lease is running."""
         if self.story.ledger.is_running(self.state) and self.state.lease is not None:
             self.story.wait(self.state.lease.end_ms - self.story.now_ms + 1)
         own, cause = self.state, next_cause(self.state)
         attempt = own.attempts + 1
         award = terms(agent or self.agent, own.purse.free, own.epoch + 1, cause, attempt)
+        award = replace(award, offers=offers)
         self.agent = award.agent
         self.story.add(f.TaskAwarded(**self._supervised(), award=award))
 
@@ -362,8 +407,17 @@ class Part:
         said: dict[str, Any] = {"because": "enough", "person": ""}
         self.story.add(f.CancelRequested(**self._supervised(), **said))
         cost = self.story.ledger.cost(self.state)
-        self.story.add(f.WorkCancelled(**self._says(), reason="asked", spent=cost))
+        self.story.add(f.WorkCancelled(**self.says(), reason="asked", spent=cost))
         self.story.add(f.TaskCancelled(**self._supervised(), reason="asked"))
+
+    def is_cancelled_with(self, *children: Part) -> None:
+        """Let the worker end its children, and be cancelled itself."""
+        for child in children:
+            cost = self.story.ledger.cost(child.state)
+            supervised = child._supervised()
+            self.story.add(f.CancelRequested(**supervised, because="enough", person=""))
+            self.story.add(f.WorkCancelled(**child.says(), reason="asked", spent=cost))
+        self.is_cancelled()
 
     def is_refused(self, reason: str) -> None:
         """Let the supervisor's check refuse the result."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from mesh.core import facts as f
 from mesh.core.detectors.limits import Limits
@@ -47,10 +47,15 @@ class Pace:
     log time waits until it is reached again, and all that happens meanwhile would seem to happen
     at once. So a record that lies further back than clocks may differ is where time goes on from.
     A jump ahead passes for time without records: it can make a finding late, and cause none.
+
+    `moved_ms` is the part of it in which records came one after the other. Who waits for something
+    goes by that: while anything is open its supervisor renews every few seconds, so a longer pause
+    is a clock that jumped, or a partition that stood still, and nobody can be blamed for either.
     """
 
     def __init__(self) -> None:
         self.now_ms = 0
+        self.moved_ms = 0
         self._last_ms: int | None = None
 
     def observe(self, append_ms: int) -> int:
@@ -58,7 +63,9 @@ class Pace:
         if self._last_ms is None or append_ms < self._last_ms - JUMP_MS:
             self._last_ms = append_ms
         elif append_ms > self._last_ms:
-            self.now_ms += append_ms - self._last_ms
+            passed_ms = append_ms - self._last_ms
+            self.now_ms += passed_ms
+            self.moved_ms += passed_ms if passed_ms <= JUMP_MS else 0
             self._last_ms = append_ms
         return self.now_ms
 
@@ -77,6 +84,7 @@ class Sight(NamedTuple):
     task: TaskState
     root: TaskState
     limits: Limits
+    moved_ms: int
 
     @property
     def opened(self) -> f.TaskOpened:
@@ -167,6 +175,22 @@ class Detector(Protocol):
 
     def forget(self, workflow: str) -> None:
         """Drop what is kept of a workflow."""
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A detector that also finds what does not happen, of which no fact tells.
+
+    `due_ms` is the moved time (see `Pace`) at which it wants to look again.
+    """
+
+    due_ms: int
+
+    def overdue(self, moved_ms: int) -> Sequence[Sight]:
+        """Return what it has waited for long enough, as it saw it, and wait for it no more."""
+
+    def late(self, sight: Sight) -> Sequence[Finding]:
+        """Return what is found of one thing that is overdue."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

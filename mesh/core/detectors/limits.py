@@ -59,6 +59,18 @@ class Limits:
     """The same, of answers that cost money or tokens again: found before the 12th turn."""
     pace_ms: int = 1_000
     """A sleep at least so long is a pause: what is asked after it is a poll and no stall."""
+    lost_updates: int = 30
+    """Writes of one key in one workflow that came too late: eight writers at once, each of which
+    comes through in the end, conflict at most 28 times."""
+    fruitless_calls: int = 20
+    """Calls for bids without a bid, and awards that were declined, in a row. They come a second
+    apart, up to 6 s where nobody answers, and at once whenever the fleet changes."""
+    fruitless_ms: int = 60_000
+    """A row that took less is no starvation, nor is a task that ended so soon without a worker: an
+    agent that is started anew is back by then."""
+    unawarded_ms: int = 300_000
+    """A task that was opened and never awarded while its partition moved: half of the time that a
+    task has by default, so what is left may still do. Overload waits, and seldom so long."""
 
     stale_read_ms: int = 1_000
     """How long ago a version may have been replaced that a result rests on: a result takes a moment

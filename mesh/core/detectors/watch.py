@@ -7,16 +7,29 @@ under the same ids. What the watch keeps is plain data and grows with the open w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mesh.core import facts as f
+from mesh.core.detectors.contradiction import Contradiction
 from mesh.core.detectors.depth import Depth
 from mesh.core.detectors.fan_out import FanOut
-from mesh.core.detectors.frame import Detector, Finding, Pace, Seen, Sight, agent_of, quote
+from mesh.core.detectors.frame import (
+    Detector,
+    Finding,
+    Pace,
+    Patient,
+    Seen,
+    Sight,
+    agent_of,
+    quote,
+)
 from mesh.core.detectors.limits import LimitTable
 from mesh.core.detectors.loop import Loop
+from mesh.core.detectors.lost_update import LostUpdate
+from mesh.core.detectors.missed_dependency import MissedDependency
 from mesh.core.detectors.no_progress import NoProgress
+from mesh.core.detectors.nobody_bids import NobodyBids
 from mesh.core.detectors.ping_pong import PingPong
 from mesh.core.detectors.retry_storm import RetryStorm
 from mesh.core.detectors.stale_read import Inquiry, Reads
@@ -33,10 +46,19 @@ BROKEN = "detector-failed"
 """The kind of the incident that says that a detector raised."""
 
 
+def runaway_detectors() -> list[Detector]:
+    """Return one of each detector of runaway chains."""
+    return [Loop(), PingPong(), RetryStorm(), FanOut(), Depth(), Velocity(), NoProgress()]
+
+
+def miscoordination_detectors() -> list[Detector]:
+    """Return one of each detector of agents that work side by side and not together."""
+    return [LostUpdate(), Contradiction(), MissedDependency(), NobodyBids(), Reads()]
+
+
 def all_detectors() -> list[Detector]:
-    """Return one of each detector."""
-    chains: list[Detector] = [Loop(), PingPong(), RetryStorm(), FanOut(), Depth()]
-    return [*chains, Velocity(), NoProgress(), Reads()]
+    """Return one of each detector that one audit partition is enough for."""
+    return [*runaway_detectors(), *miscoordination_detectors()]
 
 
 class _Workflow:
@@ -60,6 +82,7 @@ class Watch:
         self.limits = limits or LimitTable()
         self.detectors = list(all_detectors() if detectors is None else detectors)
         self._reads = [own for own in self.detectors if isinstance(own, Reads)]
+        self._patient = [(own, own) for own in self.detectors if isinstance(own, Patient)]
         self._pace = Pace()
         self._workflows: dict[str, _Workflow] = {}
         self._failures: dict[str, int] = {}
@@ -75,18 +98,18 @@ class Watch:
         """
         now_ms = self._pace.observe(record.append_ms)
         fact = record.fact
+        found = self._late()
         if void or isinstance(fact, OF_NO_TASK):
-            return []
+            return found
         known = self._workflows.get(fact.workflow)
         if known is None:
             known = self._workflows[fact.workflow] = _Workflow()
         task = known.tasks.get(fact.task) or ledger.tasks.get(fact.task)
-        found: list[Finding] = []
         if task is not None:
             known.tasks[fact.task] = task
             sight = self._sight(record, fact, ledger, now_ms, task)
             for detector in [own for own in self.detectors if type(fact) in own.kinds]:
-                found += self._ask(detector, sight, known)
+                found += self._ask(detector, detector.see, sight)
         self._tidy(fact, ledger, known)
         return found
 
@@ -116,12 +139,25 @@ class Watch:
             root=root.opened.capability,
             workflow=fact.workflow,
         )
-        return Sight(record, fact, ledger, now_ms, task, root, limits)
+        return Sight(record, fact, ledger, now_ms, task, root, limits, self._pace.moved_ms)
 
-    def _ask(self, detector: Detector, sight: Sight, known: _Workflow) -> Sequence[Finding]:
+    def _late(self) -> list[Finding]:
+        """Return what is found of what did not happen in time."""
+        moved_ms, found = self._pace.moved_ms, list[Finding]()
+        for detector, patient in self._patient:
+            if moved_ms < patient.due_ms or detector not in self.detectors:
+                continue
+            for sight in patient.overdue(moved_ms):
+                found += self._ask(detector, patient.late, sight)
+        return found
+
+    def _ask(
+        self, detector: Detector, look: Callable[[Sight], Sequence[Finding]], sight: Sight
+    ) -> Sequence[Finding]:
         """Return what a detector finds that was not told yet; that it raised is a finding, too."""
+        known = self._workflows[sight.opened.workflow]
         try:
-            found = detector.see(sight)
+            found = look(sight)
         except Exception as error:  # noqa: BLE001 - one broken detector must not silence the others
             found = [self._broken(detector, sight, error)]
         if not found:

@@ -44,7 +44,8 @@ def test_every_detector_has_a_response_and_its_reason() -> None:
     assert kinds <= DEFAULTS.keys()
     halting = {kind for kind, own in DEFAULTS.items() if own.response is Response.HALT}
     assert halting == {"loop", "ping-pong", "retry-storm", "fan-out", "depth", "no-progress"}
-    assert DEFAULTS["velocity"].response is Response.ASK
+    asking = {kind for kind, own in DEFAULTS.items() if own.response is Response.ASK}
+    assert asking == {"velocity", "missed-dependency"}
     assert all(own.reason for own in DEFAULTS.values())
 
 

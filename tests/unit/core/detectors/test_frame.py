@@ -37,6 +37,15 @@ def test_what_brokers_may_differ_is_no_jump() -> None:
     assert [pace.observe(at) for at in (0, JUMP_MS, 0, JUMP_MS + 1)] == [0, 10_000, 10_000, 10_001]
 
 
+def test_what_moves_leaves_out_jumps_and_pauses() -> None:
+    pace = Pace()
+    moved = []
+    for at in (0, 4_000, 14_000, 3_614_000, 15_000, 16_000):
+        pace.observe(at)
+        moved.append(pace.moved_ms)
+    assert moved == [0, 4_000, 14_000, 14_000, 14_000, 15_000]
+
+
 def seen(**other: object) -> Seen:
     basis = {
         "thing": "x",

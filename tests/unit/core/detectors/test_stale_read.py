@@ -51,8 +51,8 @@ class Desk:
     ) -> None:
         """Let a task do a step of shared state; a write is begun before."""
         signed: dict[str, Any] = {
-            **part._says(),
-            "step": step or part._next(),
+            **part.says(),
+            "step": step or part.next_step(),
             "kind": kind,
             "name": name,
             "input_hash": b"",

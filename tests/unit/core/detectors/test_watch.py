@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from mesh.core.detectors.limits import LimitTable
-from mesh.core.detectors.watch import BROKEN, MAX_FAILURES, MAX_FINDINGS, Watch, all_detectors
+from mesh.core.detectors.watch import (
+    BROKEN,
+    MAX_FAILURES,
+    MAX_FINDINGS,
+    Watch,
+    all_detectors,
+    miscoordination_detectors,
+    runaway_detectors,
+)
 from mesh.core.ledger import Ledger
 from tests.detection.story import SMALL, Story, replayed
 from tests.unit.core.detectors.seeing import Breaker, Finder, Looker
@@ -11,7 +19,9 @@ from tests.unit.core.detectors.seeing import Breaker, Finder, Looker
 
 def test_all_detectors_run() -> None:
     names = [own.name for own in all_detectors()]
-    assert len(set(names)) == len(names) == 8
+    assert len(set(names)) == len(names) == 12
+    parts = (*runaway_detectors(), *miscoordination_detectors())
+    assert names == [own.name for own in parts]
     assert [own.name for own in Watch().detectors] == names
     assert repr(Watch(detectors=[Looker()])) == "Watch(looker; 0 workflows)"
 
