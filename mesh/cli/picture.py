@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -37,13 +38,21 @@ def sign(status: str) -> Text:
     return Text(SIGNS.get(status, OPEN), STYLES.get(status, ""))
 
 
-def picture(story: Story, *, wide: bool = False, halted: Sequence[str] = ()) -> RenderableType:
+def picture(
+    story: Story,
+    *,
+    wide: bool = False,
+    notes: Sequence[str] = (),
+    conflicts: Mapping[tuple[str, str], Sequence[str]] = MappingProxyType({}),
+) -> RenderableType:
     """Return the tree of a workflow: who did what, for how long, at what price, and why.
 
-    `halted` says, a line each, which halts cover tasks of it now.
+    `notes` say, a line each, what else is to be known of it now, as which halts cover it;
+    `conflicts` what is told of a step, by task and step.
     """
-    halts = [Text(f"  {line}", "red") for line in halted]
-    return Group(*_head(story), *halts, _Tree(story, wide=wide).of(story.root), *_foot(story))
+    said = [Text(f"  {line}", "red") for line in notes]
+    tree = _Tree(story, wide=wide, conflicts=conflicts).of(story.root)
+    return Group(*_head(story), *said, tree, *_foot(story))
 
 
 def _head(story: Story) -> Iterator[RenderableType]:
@@ -73,7 +82,14 @@ def _foot(story: Story) -> Iterator[RenderableType]:
 
 
 class _Tree:
-    def __init__(self, story: Story, *, wide: bool) -> None:
+    def __init__(
+        self,
+        story: Story,
+        *,
+        wide: bool,
+        conflicts: Mapping[tuple[str, str], Sequence[str]],
+    ) -> None:
+        self.conflicts = conflicts
         self.now_ms = story.now_ms
         self.partition = story.partition
         self.wide = wide
@@ -111,7 +127,9 @@ class _Tree:
             if step.child is not None:
                 self._fill(tree.add(self._title(step.child)), step.child)
             else:
-                tree.add(self._step(step))
+                branch = tree.add(self._step(step))
+                for line in self.conflicts.get((task.task, step.step), ()):
+                    branch.add(Text(line, "yellow"))
         if task.cancelled_because:
             tree.add(Text(f"cancellation asked for: {task.cancelled_because}", "yellow"))
         if task.parked:

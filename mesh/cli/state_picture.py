@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -204,15 +204,20 @@ def _body(own: Event, by_place: dict[str, Event]) -> Iterator[str]:
         yield f"verdict: {words.clip(own.reason, 3 * words.MAX_TEXT)}"
     if own.reason and own.verdict not in (Verdict.REFUSED, UNKNOWN):
         yield f"rule: {own.rule}"
+    yield from (_side(word, own, other) for word, other in opponents(own, by_place))
+
+
+def opponents(own: Event, by_place: Mapping[str, Event]) -> Iterator[tuple[str, Event]]:
+    """Yield the changes that one met, each with what came of that in a word."""
     for word, places in (("won against", own.beat), ("lost to", own.lost_to)):
-        yield from (_side(word, own, by_place[place]) for place in places)
+        yield from ((word, by_place[place]) for place in places)
     for place in own.met:
         other = by_place[place]
         if Verdict.CONTESTED not in (own.verdict, other.verdict):
             word = "merged with"
         else:
             word = "contests" if own.verdict == Verdict.CONTESTED else "contested by"
-        yield _side(word, own, other)
+        yield word, other
 
 
 def _side(word: str, own: Event, other: Event) -> str:

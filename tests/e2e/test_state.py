@@ -111,6 +111,13 @@ def check_conflict(shell: Shell) -> None:
     assert (won["agent"], won["verdict"], won["beat"]) == ("ann", "accepted", [lost["where"]])
     assert (lost["agent"], lost["verdict"], lost["lost_to"]) == ("bob", "conflict", [won["where"]])
     assert "ann wrote version 1 in task" in lost["reason"]
+    for own, word, other in ((won, "won against", "bob"), (lost, "lost to", "ann")):
+        (met,) = shell.run("trace", own["workflow"], "-o", "json").json["conflicts"]
+        assert (met["key"], met["own"]["agent"]) == ("stock/bolts", own["agent"])
+        assert [(one["side"], one["agent"]) for one in met["others"]] == [(word, other)]
+        told = " ".join(shell.run("trace", own["workflow"]).out.replace("│", " ").split())
+        assert f"{word} {other} in workflow" in told
+        assert "under stock/ conflicts are rejected" in told
 
 
 def check_contest(shell: Shell) -> None:

@@ -32,7 +32,9 @@ def trace(
 
 
 async def _trace(session: Session, name: str) -> None:
+    from mesh.cli.conflicts import read_conflicts
     from mesh.cli.halting import Desk, shape
+    from mesh.cli.keeping import StateReader
     from mesh.cli.picture import picture
     from mesh.cli.reading import AuditReader, connected
     from mesh.core.ids import audit_partition_of
@@ -45,10 +47,16 @@ async def _trace(session: Session, name: str) -> None:
         async with out.waiting(reader.progress):
             workflow = await reader.find(name) if name else await reader.latest()
             chronicle = await reader.chronicle(workflow)
+            conflicts = await read_conflicts(StateReader(log, config, out), chronicle)
         halts = [] if chronicle.ended else (await Desk(log, config, out).read()).over(chronicle)
     story = tell(chronicle, audit_partition_of(workflow), int(time.time() * 1_000))
     if story is None:
         raise not_found(f"no record opens workflow {workflow}: the log's beginning may be gone")
     halted = [f"{own.order.target} is {own}" for own in halts]
-    told = shapes.story(story) | {"halts": [shape(own) for own in halts]}
-    out.data(told, lambda: picture(story, wide=out.is_wide, halted=halted))
+    told = shapes.story(story) | {
+        "halts": [shape(own) for own in halts],
+        "conflicts": conflicts.shapes(),
+    }
+    notes = [*halted, *conflicts.notes()]
+    lines = conflicts.lines()
+    out.data(told, lambda: picture(story, wide=out.is_wide, notes=notes, conflicts=lines))
