@@ -32,7 +32,7 @@ from tests.integration.world import LEASE, Submitted, World
 from tests.unit.processor.crossing import Done, Order, agents
 
 TWO = topics.Partitions(tasks=2, inbox=4, audit=2, replies=1)
-LIMITS = "[limits]\nstarved_ms = 2000\n"
+LIMITS = "[limits]\nstarved_ms = 2000\nduplicate_ms = 1000\n"
 EVERY = {"duplicate-work": 1, "stale-read": 2, "starvation": 1}
 
 

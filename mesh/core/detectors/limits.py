@@ -78,8 +78,9 @@ class Limits:
     duplicates: int = 1
     """Workflows that may be at one capability with equal input at once: two pay twice for the same.
     Who asks several for the same thing on purpose, and compares, says so for the capability."""
-    duplicate_ms: int = 1_000
-    """For how long together: what is done sooner is over before anybody could look, and cheap."""
+    duplicate_ms: int = 5_000
+    """For how long together: nobody could step in sooner, and a look-up that several need at once
+    is cheaper than a look at the incident."""
     starved_ms: int = 60_000
     """How long a submitted task may wait while nobody is there for it: an instance that is silent
     counts as gone after 45 s, and a restart takes less than a minute."""

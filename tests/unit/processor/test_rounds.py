@@ -16,7 +16,7 @@ from mesh.transport.memory import Fate, MemoryBroker, MemoryLog
 from mesh.wire import topics
 from mesh.wire.entries import decode_open
 from mesh.wire.facts import FIRST, encode_fact
-from tests.unit.core.detectors.test_duplicate_work import Logs
+from tests.unit.core.detectors.test_duplicate_work import SECOND, Logs
 from tests.unit.processor.quarrel import MESH
 
 AUDIT, OPEN = topics.audit(MESH), topics.open_workflows(MESH)
@@ -73,12 +73,18 @@ def twice(site: Site, at_ms: int) -> None:
     site.write()
 
 
+def rounds_of(site: Site) -> Rounds:
+    rounds = Rounds(site.log, MESH)
+    rounds.twins.limits = SECOND
+    return rounds
+
+
 async def go(rounds: Rounds, times: int = 3) -> list[Incident]:
     return [own for _ in range(times) for own in await rounds.go()]
 
 
 async def test_what_two_workflows_do_at_once_is_found(site: Site) -> None:
-    rounds = Rounds(site.log, MESH)
+    rounds = rounds_of(site)
     assert await go(rounds) == []
     twice(site, 1_000)
     (incident,) = await go(rounds)
@@ -90,7 +96,7 @@ async def test_what_two_workflows_do_at_once_is_found(site: Site) -> None:
 
 
 async def test_it_is_found_while_they_are_at_it(site: Site) -> None:
-    rounds = Rounds(site.log, MESH)
+    rounds = rounds_of(site)
     site.logs.opens("0-first", 1_000)
     site.logs.opens("1-second", 1_100)
     site.write()
@@ -105,7 +111,7 @@ async def test_it_is_found_while_they_are_at_it(site: Site) -> None:
 
 
 async def test_all_else_is_passed_over_undecoded(site: Site) -> None:
-    rounds = Rounds(site.log, MESH)
+    rounds = rounds_of(site)
     twice(site, 1_000)
     site.put(None)
     site.put(b"garbage")
@@ -117,7 +123,7 @@ async def test_all_else_is_passed_over_undecoded(site: Site) -> None:
 
 async def test_a_long_log_is_read_in_parts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roundings, "ROUND_RECORDS", 3)
-    rounds = Rounds(site.log, MESH)
+    rounds = rounds_of(site)
     for turn in range(8):
         twice(site, 1_000 + turn * 11_000)
     site.put(None, 10**6)
@@ -126,7 +132,7 @@ async def test_a_long_log_is_read_in_parts(site: Site, monkeypatch: pytest.Monke
 
 
 async def test_a_successor_finds_the_same_and_reads_little(site: Site) -> None:
-    first = Rounds(site.log, MESH)
+    first = rounds_of(site)
     twice(site, 1_000)
     site.logs.opens("0-a", 12_000, {"order": 1})
     site.logs.renews(2, 19_000)
@@ -140,11 +146,11 @@ async def test_a_successor_finds_the_same_and_reads_little(site: Site) -> None:
     site.logs.opens("1-b", 19_500, {"order": 1})
     site.logs.renews(2, 30_000)
     site.write()
-    second = Rounds(site.log, MESH)
+    second = rounds_of(site)
     (found,) = await go(second)
     assert found.workflow == "1-b"
     assert second.read == 3
-    third = Rounds(site.log, MESH)
+    third = rounds_of(site)
     assert [own.id for own in await go(third)] == [found.id] != [told.id]
 
 
@@ -153,7 +159,7 @@ async def test_without_a_note_it_begins_where_the_watchmen_do(site: Site) -> Non
     header = notes.BEGINNING._replace(offset=7)
     where = site.broker.partition(Place(OPEN, 2))
     where.append(1, notes.note_key(2), notes.encode_note(2, header), ())
-    rounds = Rounds(site.log, MESH)
+    rounds = rounds_of(site)
     await go(rounds)
     assert rounds.read == 4 + 3
 
@@ -161,7 +167,7 @@ async def test_without_a_note_it_begins_where_the_watchmen_do(site: Site) -> Non
 async def test_what_was_not_noted_is_noted_the_next_time(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rounds = Rounds(site.log, MESH)
+    rounds = rounds_of(site)
     twice(site, 1_000)
     await go(rounds)
     site.broker.fate = lambda _: Fate.LOST
@@ -174,7 +180,7 @@ async def test_what_was_not_noted_is_noted_the_next_time(
 async def test_a_round_that_fails_is_made_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rounds = Rounds(site.log, MESH)
+    rounds = rounds_of(site)
     twice(site, 1_000)
     site.broker.cut(site.log)
     with pytest.raises(TransportError):

@@ -22,7 +22,7 @@ from tests.unit.processor.crossing import Done, Order, agents
 from tests.unit.processor.quarrel import MESH, incidents
 
 AUDIT = topics.audit(MESH)
-LIMITS = LimitTable(mesh=Limits(starved_ms=1))
+LIMITS = LimitTable(mesh=Limits(starved_ms=1, duplicate_ms=1_000))
 
 
 class Worker:

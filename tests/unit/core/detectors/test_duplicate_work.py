@@ -15,7 +15,7 @@ from mesh.core import facts as f
 from mesh.core.budget import ZERO
 from mesh.core.detectors import duplicate_work
 from mesh.core.detectors.duplicate_work import MAX_TOLD, SWEEP_MS, Twins
-from mesh.core.detectors.limits import LimitTable
+from mesh.core.detectors.limits import Limits, LimitTable
 from mesh.core.effects import Incident, Position
 from mesh.core.values import NOTHING, Ancestor, Holder, Outcome, TaskPartition
 from mesh.wire.canonical import body_of
@@ -24,6 +24,7 @@ from tests.detection.story import SMALL, shared, terms
 BOSS = Holder("boss-1", 1)
 LATE_MS = 100_000
 ORDER = {"order": 7}
+SECOND = LimitTable(mesh=Limits(duplicate_ms=1_000))
 
 
 class Line(NamedTuple):
@@ -98,7 +99,7 @@ class Logs:
 
     def found(self, through_ms: int = LATE_MS, limits: LimitTable | None = None) -> list[Incident]:
         """Return what is found by whoever reads all of it, and then goes on to a time."""
-        twins = Twins(limits)
+        twins = Twins(limits or SECOND)
         for partition, record in self.lines:
             twins.take(partition, record)
         return [*twins.advance(0), *twins.advance(through_ms)]
@@ -148,7 +149,7 @@ def test_the_order_in_which_partitions_are_read_changes_nothing() -> None:
     expected = sorted(own.id for own in logs.found())
     assert len(expected) == 2
     for order in itertools.permutations(range(3)):
-        twins = Twins()
+        twins = Twins(SECOND)
         for partition in order:
             for line in logs.lines:
                 if line.partition == partition:
@@ -166,7 +167,7 @@ def test_an_attempt_that_failed_does_not_end_a_task() -> None:
 
 
 def test_it_is_found_while_both_are_at_it() -> None:
-    logs, twins = Logs(), Twins()
+    logs, twins = Logs(), Twins(SECOND)
     logs.opens("0-first", 1_000)
     logs.opens("1-second", 1_200)
     for line in logs.lines:
@@ -192,7 +193,7 @@ def test_how_many_may_is_a_limit_of_the_capability() -> None:
     logs = Logs()
     for number in range(4):
         logs.opens(f"{number}-w", 1_000 + number)
-    three = LimitTable(capabilities={"tax.check": {"duplicates": 3}})
+    three = LimitTable(mesh=SECOND.mesh, capabilities={"tax.check": {"duplicates": 3}})
     assert [(own.workflow, own.seen) for own in logs.found(limits=three)] == [("3-w", 4)]
 
 
@@ -300,7 +301,7 @@ def test_the_second_task_of_a_workflow_is_not_told_again() -> None:
 
 
 def test_a_clock_that_jumps_makes_no_moment_a_second() -> None:
-    logs, twins = Logs(), Twins()
+    logs, twins = Logs(), Twins(SECOND)
     logs.opens("0-first", 1_000)
     logs.opens("1-second", 1_100)
     for line in logs.lines:
@@ -312,6 +313,15 @@ def test_a_clock_that_jumps_makes_no_moment_a_second() -> None:
     assert twins.advance(3_600_000) == []
 
 
+def test_how_long_they_may_be_together_is_a_limit() -> None:
+    logs = Logs()
+    logs.opens("0-first", 1_000)
+    logs.opens("1-second", 1_200)
+    logs.finishes("1-second", 6_100)
+    assert logs.found(limits=LimitTable()) == []
+    assert len(logs.found(limits=LimitTable(mesh=Limits(duplicate_ms=4_900)))) == 1
+
+
 # --- what is kept -------------------------------------------------------------------------------
 
 
@@ -320,7 +330,7 @@ def kept(twins: Twins) -> Sequence[object]:
 
 
 def test_what_is_over_is_forgotten() -> None:
-    logs, twins = Logs(), Twins()
+    logs, twins = Logs(), Twins(SECOND)
     for number in range(3):
         logs.opens(f"{number}-w", 1_000 + number)
         logs.finishes(f"{number}-w", 2_500)
@@ -334,7 +344,7 @@ def test_what_is_over_is_forgotten() -> None:
 
 
 def test_what_passed_its_deadline_is_forgotten() -> None:
-    logs, twins = Logs(), Twins()
+    logs, twins = Logs(), Twins(SECOND)
     logs.opens("0-w", 1_000, until_ms=5_000)
     twins.take(*logs.lines[0])
     twins.advance(1)
@@ -347,7 +357,7 @@ def test_what_passed_its_deadline_is_forgotten() -> None:
 def test_the_oldest_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicate_work, "MAX_SPANS", 2)
     monkeypatch.setattr(duplicate_work, "MAX_ENDED", 1)
-    logs, twins = Logs(), Twins()
+    logs, twins = Logs(), Twins(SECOND)
     for number in range(4):
         logs.opens(f"{number}-w", 1_000 + number)
     logs.finishes("0-w", 2_000)
