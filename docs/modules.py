@@ -6,7 +6,17 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "mesh"
-ORDER = ("core", "core/detectors", "wire", "telling", "runtime", "transport", "testing", "cli")
+ORDER = (
+    "core",
+    "core/detectors",
+    "wire",
+    "telling",
+    "runtime",
+    "transport",
+    "dashboard",
+    "testing",
+    "cli",
+)
 
 
 def modules() -> str:

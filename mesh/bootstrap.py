@@ -27,6 +27,8 @@ from mesh.transport.topics import TopicChange, Verdict, apply_topics, plan_topic
 from mesh.wire import topics
 
 if TYPE_CHECKING:
+    from mesh.dashboard.server import Dashboard
+    from mesh.dashboard.server import Plan as DashboardPlan
     from mesh.processor.app import Processor
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "broker_status",
     "compare_topics",
     "connect",
+    "dashboard",
     "embedded_broker",
     "ensure_topics",
     "load_agents",
@@ -115,6 +118,18 @@ def processor(config: Config, *, skips_newer: bool = False) -> Processor:
     )
     log = connect(config, client_id="mesh-processor")
     return Processor(log, config.mesh, brokers, skips_newer=skips_newer)
+
+
+def dashboard(config: Config, plan: DashboardPlan) -> Dashboard:
+    """Put together one dashboard; `start` starts it.
+
+    Raises:
+        UsageError: Nobody would have to say who they are.
+    """
+    # the web server is read when somebody runs it, not for every command
+    from mesh.dashboard.server import Dashboard  # noqa: PLC0415 - a fifth of a second
+
+    return Dashboard(connect(config, client_id="mesh-dashboard"), plan)
 
 
 def _security(config: Config) -> Security:

@@ -236,10 +236,12 @@ _SECURITY: Final = {
     "MESH_CERTIFICATE_LOCATION": "certificate_location",
     "MESH_KEY_LOCATION": "key_location",
 }
+_ELSEWHERE: Final = ("MESH_CONTEXT", "MESH_SASL_PASSWORD_FILE", "MESH_DASHBOARD_TOKENS")
+"""Variables that are no field of `Config`."""
 
 
 def _check_spelling(name: str) -> None:
-    known = (*_VARIABLES, *_SECURITY, "MESH_CONTEXT", "MESH_SASL_PASSWORD_FILE")
+    known = (*_VARIABLES, *_SECURITY, *_ELSEWHERE)
     near = [] if name in known else get_close_matches(name, known, n=1, cutoff=ALIKE)
     if near:
         raise UsageError(f"environment: {name} is unknown; did you mean {near[0]}?")

@@ -30,6 +30,7 @@ from mesh.cli.pilot import Crew, Pilot
 from mesh.cli.processing import Beside
 from mesh.cli.reading import AuditReader
 from mesh.cli.sharing import Sharing, read_sharing, shape, told
+from mesh.cli.showing import BesideDashboard
 from mesh.cli.submitting import Asked, Submitter
 from mesh.cli.tally import Tally
 from mesh.core import facts as f
@@ -123,12 +124,16 @@ class Dev:
             adopted = await self._adopted(log)
             shared = Beside(self.config, out.complain, DRAIN_S)
             stack.push_async_callback(shared.stop)
+            page = BesideDashboard(self.config, out.complain, DRAIN_S)
+            stack.push_async_callback(page.stop)
             async with out.waiting("starting the agents"):
                 shared.start()
+                page.start()
                 await crew.go()
                 await shared.ready()
+                await page.ready()
             stack.enter_context(_announced(self.config))
-            self._tell(ready, crew.crew, adopted)
+            self._tell(ready, crew.crew, adopted, page.address)
             tasks = [
                 asyncio.create_task(self._follow(reader, starts)),
                 asyncio.create_task(crew.watch()),
@@ -143,10 +148,11 @@ class Dev:
         file = self.plan.policy
         return "" if file is None else await adopt(Policies(log, self.config, self.out), file)
 
-    def _tell(self, ready: Ready, crew: Crew, adopted: str) -> None:
+    def _tell(self, ready: Ready, crew: Crew, adopted: str, page: str) -> None:
         say, config = self.out.say, self.config
         say(f"broker   {ready.words}")
         say(f"mesh     {config.mesh}: {words.listed(crew.agents)}")
+        say(f"page     {page}")
         if adopted:
             say(f"policy   {adopted}")
         if not self.plan.capability:

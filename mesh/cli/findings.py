@@ -22,7 +22,6 @@ from mesh.ports import Incoming, Log, Place
 from mesh.telling import shapes, words
 from mesh.wire import topics
 from mesh.wire.entries import decode_incident
-from mesh.wire.headers import format_time
 
 if TYPE_CHECKING:
     from mesh.config import Config
@@ -254,28 +253,7 @@ def nothing(wanted: Wanted, every: list[Found], mesh: str) -> str:
 def shape(found: Found) -> dict[str, Any]:
     """Return an incident as `docs/cli.md` documents it."""
     incident = found.incident
-    return {
-        "id": incident.id,
-        "at": format_time(found.at_ms),
-        "kind": incident.kind,
-        "detector": incident.detector,
-        "workflow": incident.workflow,
-        "task": incident.task,
-        "instance": "" if incident.workflow else found.key,
-        "text": incident.text,
-        "measure": incident.measure,
-        "seen": incident.seen,
-        "limit": incident.limit,
-        "chain": [
-            {"task": own.task, "capability": own.capability, "agent": own.agent}
-            for own in incident.chain
-        ],
-        "evidence": [{"stream": own.stream, "where": where(own)} for own in incident.evidence],
-        "spent": shapes.amount(incident.spent) if incident.spent is not None else None,
-        "response": incident.response,
-        "policy": incident.policy,
-        "person": incident.person,
-        "answers": incident.answers,
+    return shapes.incident(incident, found.at_ms, found.key) | {
         "open": found.waits,
         "answer": _answer(found.answer),
     }
@@ -288,5 +266,5 @@ def _answer(answer: Answer | None) -> dict[str, Any] | None:
         "kind": answer.kind,
         "person": answer.person,
         "because": answer.because,
-        "at": format_time(answer.at_ms),
+        "at": shapes.time(answer.at_ms),
     }

@@ -224,14 +224,4 @@ def halted_target(text: str, orders: Orders) -> str:
 
 def shape(standing: Standing) -> dict[str, Any]:
     """Return an order as JSON."""
-    order = standing.order
-    return {
-        "target": order.target,
-        "halted": order.halted,
-        "number": order.number,
-        "person": order.person,
-        "detector": order.detector,
-        "because": order.because,
-        "since": shapes.time(standing.since_ms),
-        "incident": order.incident,
-    }
+    return shapes.order(standing.order, standing.since_ms)

@@ -26,6 +26,7 @@ COMMANDS = (
     "new",
     "run",
     "processor",
+    "dashboard",
     "submit",
     "agents",
     "trace",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mesh import metrics
 from mesh.cli.serving import OFF, Incarnations, Serving
@@ -133,23 +133,31 @@ def quieten() -> None:
 class Beside:
     """Mutable: a worker that runs beside something else, which goes on when this ends.
 
+    `lost` is said of the end of one that ended by itself.
+
     Args:
         config: Where the mesh is.
         complain: Told why nothing is judged any more.
         drain_s: How long its end may take.
     """
 
+    lost = "the processor ended, writes to shared state wait"
+
     def __init__(self, config: Config, complain: Callable[[str], None], drain_s: float) -> None:
         self._complain = complain
         self._ready = asyncio.Event()
         serving = Serving(drain_s=drain_s, health=OFF, told=lambda _: None, ready=self._ready.set)
-        self._server = ProcessorServer(config, serving)
+        self.server = self.make(config, serving)
         self._running: asyncio.Task[bool] | None = None
+
+    def make(self, config: Config, serving: Serving) -> Incarnations[Any]:
+        """Return what serves it."""
+        return ProcessorServer(config, serving)
 
     def start(self) -> None:
         """Begin to start it."""
         quieten()
-        self._running = asyncio.create_task(self._server.run())
+        self._running = asyncio.create_task(self.server.run())
 
     async def ready(self) -> None:
         """Return when it judges.
@@ -167,11 +175,11 @@ class Beside:
 
     async def stop(self) -> None:
         """Let it drain."""
-        self._server.stop.set()
+        self.server.stop.set()
         if self._running is not None:
             await asyncio.wait({self._running})
 
     def _tell_end(self, task: asyncio.Task[bool]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._complain(f"mesh: the processor ended, writes to shared state wait: {error}")
+            self._complain(f"mesh: {self.lost}: {error}")

@@ -1,4 +1,4 @@
-"""Runs what serves until it is told to stop: the agents of `mesh run`, and `mesh processor`.
+"""Runs what serves until it is told to stop: `mesh run`, `mesh processor`, `mesh dashboard`.
 
 It starts, serves its health, and waits for a signal, then drains within a limit. A connection that
 fails for good ends this incarnation; the next begins after a pause that grows, for a broker that is

@@ -6,13 +6,10 @@ object with the one member `base64`.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
-from mesh.core.shared import Candidate, Entry
-from mesh.errors import WireError
-from mesh.telling.shapes import Shape, time
-from mesh.wire.canonical import parse_json
+from mesh.telling import shapes
+from mesh.telling.shapes import Shape, candidate, entry, time
 
 if TYPE_CHECKING:
     from mesh.cli.checking import Checked, Difference
@@ -20,53 +17,14 @@ if TYPE_CHECKING:
     from mesh.cli.histories import Event, History
     from mesh.cli.policies import Plan
 
+__all__ = [
+    "candidate", "changed", "difference", "entry", "event", "history", "plan", "value", "verified",
+]  # fmt: skip
+
 
 def value(content: bytes | None) -> Any:  # any JSON
     """Return a value as JSON; None for one that is deleted."""
-    if content is None:
-        return None
-    try:
-        return parse_json(content)
-    except WireError:
-        return {"base64": b64encode(content).decode()}
-
-
-def entry(kept: Entry, partition: int) -> Shape:
-    """Return an entry as it stands in `M.state`."""
-    return {
-        "key": kept.key,
-        "version": kept.version,
-        "value": value(kept.value),
-        "deleted": kept.value is None,
-        "contested": kept.contested,
-        "agent": kept.agent,
-        "instance": kept.writer if kept.agent else "",
-        "person": "" if kept.agent else kept.writer,
-        "workflow": kept.workflow,
-        "task": kept.task,
-        "step": kept.step,
-        "objective": kept.objective,
-        "because": kept.because,
-        "verdict": kept.verdict.value,
-        "change": kept.change,
-        "where": f"{partition}/{kept.source}",
-        "at": time(kept.append_ms),
-        "candidates": [candidate(own, take) for take, own in enumerate(kept.candidates, 1)],
-    }
-
-
-def candidate(own: Candidate, take: int) -> Shape:
-    """Return a value that contests the current one; `take` is what `mesh state settle` takes."""
-    return {
-        "take": take,
-        "value": value(own.value),
-        "deleted": own.value is None,
-        "agent": own.agent,
-        "task": own.task,
-        "objective": own.objective,
-        "because": own.because,
-        "change": own.change,
-    }
+    return None if content is None else shapes.value(content)
 
 
 def history(told: History) -> Shape:

@@ -6,14 +6,21 @@ Times are RFC 3339 in UTC, durations milliseconds, amounts integers by dimension
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
 
+from mesh.core.effects import Incident
 from mesh.core.facts import Fact, Record
+from mesh.core.halts import HaltOrder
 from mesh.core.registry import CapabilityCard, Card, Presence
+from mesh.core.shared import Candidate
+from mesh.core.shared import Entry as Kept
 from mesh.core.standing import UNIT, permille
 from mesh.core.values import Amount, Body, Offer
+from mesh.errors import WireError
 from mesh.telling.reasons import Explanation, Reason
 from mesh.telling.story import AwardStory, Entry, StepStory, Story, TaskStory
+from mesh.wire.canonical import parse_json
 from mesh.wire.headers import format_time
 
 Shape = dict[str, Any]
@@ -24,13 +31,23 @@ def amount(value: Amount) -> dict[str, int]:
     return value._asdict()
 
 
-def body(value: Body | None) -> object:
+def body(held: Body | None) -> object:
     """Return an author's contents: the JSON itself, or a reference where it was left out."""
-    if value is None or not value.hash:
+    if held is None or not held.hash:
         return None
-    if value.content is None:
-        return {"sha256": value.hash.hex(), "media_type": value.media_type}
-    return json.loads(value.content)
+    if held.content is None:
+        return {"sha256": held.hash.hex(), "media_type": held.media_type}
+    return value(held.content)
+
+
+def value(content: bytes) -> Any:  # any JSON
+    """Return contents as JSON; what is none, or none that every reader reads alike, as base64."""
+    try:
+        found = parse_json(content)
+        json.dumps(found, allow_nan=False)  # 1e999 is read as infinite, and no reader takes that
+    except (WireError, ValueError, RecursionError):
+        return {"base64": b64encode(content).decode()}
+    return found
 
 
 def time(ms: int | None) -> str | None:
@@ -215,22 +232,26 @@ def card(value: Card) -> Shape:
     }
 
 
-def capability(value: CapabilityCard) -> Shape:
+def capability(offered: CapabilityCard) -> Shape:
     """Return one capability as a card has it."""
     return {
-        "name": value.name,
-        "effect": value.effect.value,
-        "mode": value.mode.value,
-        "bids": value.has_bid,
-        "budget": None if value.budget is None else amount(value.budget),
-        "timeout_ms": value.timeout_ms,
-        "lease_ms": value.lease_ms,
-        "max_attempts": value.max_attempts,
-        "acceptance": value.acceptance.value,
-        "digest": value.digest,
-        "input": json.loads(value.input_schema),
-        "output": json.loads(value.output_schema),
+        "name": offered.name,
+        "effect": offered.effect.value,
+        "mode": offered.mode.value,
+        "bids": offered.has_bid,
+        "budget": None if offered.budget is None else amount(offered.budget),
+        "timeout_ms": offered.timeout_ms,
+        "lease_ms": offered.lease_ms,
+        "max_attempts": offered.max_attempts,
+        "acceptance": offered.acceptance.value,
+        "digest": offered.digest,
+        "input": _schema(offered.input_schema),
+        "output": _schema(offered.output_schema),
     }
+
+
+def _schema(text: str) -> Any:  # a JSON Schema
+    return value(text.encode("utf-8", "surrogatepass"))
 
 
 def presence(value: Presence, seen_ms: int) -> Shape:
@@ -246,3 +267,89 @@ def presence(value: Presence, seen_ms: int) -> Shape:
         "capabilities": [own.capability for own in value.handlers],
         "seen": time(seen_ms),
     }
+
+
+def incident(told: Incident, at_ms: int, key: str) -> Shape:
+    """Return a finding; `key` is that of its record, an instance where it names no workflow."""
+    return {
+        "id": told.id,
+        "at": time(at_ms),
+        "kind": told.kind,
+        "detector": told.detector,
+        "workflow": told.workflow,
+        "task": told.task,
+        "instance": "" if told.workflow else key,
+        "text": told.text,
+        "measure": told.measure,
+        "seen": told.seen,
+        "limit": told.limit,
+        "chain": [
+            {"task": own.task, "capability": own.capability, "agent": own.agent}
+            for own in told.chain
+        ],
+        "evidence": [
+            {"stream": own.stream, "where": f"{own.partition}/{own.offset}"}
+            for own in told.evidence
+        ],
+        "spent": None if told.spent is None else amount(told.spent),
+        "response": told.response,
+        "policy": told.policy,
+        "person": told.person,
+        "answers": told.answers,
+    }
+
+
+def order(given: HaltOrder, since_ms: int) -> Shape:
+    """Return a halt or its lifting."""
+    return {
+        "target": given.target,
+        "halted": given.halted,
+        "number": given.number,
+        "person": given.person,
+        "detector": given.detector,
+        "because": given.because,
+        "since": time(since_ms),
+        "incident": given.incident,
+    }
+
+
+def entry(kept: Kept, partition: int) -> Shape:
+    """Return an entry as it stands in `M.state`."""
+    return {
+        "key": kept.key,
+        "version": kept.version,
+        "value": _content(kept.value),
+        "deleted": kept.value is None,
+        "contested": kept.contested,
+        "agent": kept.agent,
+        "instance": kept.writer if kept.agent else "",
+        "person": "" if kept.agent else kept.writer,
+        "workflow": kept.workflow,
+        "task": kept.task,
+        "step": kept.step,
+        "objective": kept.objective,
+        "because": kept.because,
+        "verdict": kept.verdict.value,
+        "change": kept.change,
+        "where": f"{partition}/{kept.source}",
+        "at": time(kept.append_ms),
+        "candidates": [candidate(own, take) for take, own in enumerate(kept.candidates, 1)],
+    }
+
+
+def candidate(own: Candidate, take: int) -> Shape:
+    """Return a value that contests the current one; `take` is what `mesh state settle` takes."""
+    return {
+        "take": take,
+        "value": _content(own.value),
+        "deleted": own.value is None,
+        "agent": own.agent,
+        "task": own.task,
+        "objective": own.objective,
+        "because": own.because,
+        "change": own.change,
+    }
+
+
+def _content(held: bytes | None) -> Any:  # any JSON
+    return None if held is None else value(held)
