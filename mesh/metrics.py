@@ -217,6 +217,19 @@ WATCH_EVENTS = _family(
     "kind",
     "Facts judged and those void, records passed over, incidents told and not told.",
 )
+DASHBOARD_LAG = _family(
+    "mesh_dashboard_lag", GAUGE, "partition", "Facts that were appended and are not shown yet."
+)
+DASHBOARD_FACTS = _family(
+    "mesh_dashboard_facts_total", COUNTER, "partition", "Facts that were folded."
+)
+DASHBOARD_PAGES = _family("mesh_dashboard_pages", GAUGE, "", "Pages that follow the events.")
+DASHBOARD_DROPPED = _family(
+    "mesh_dashboard_pages_dropped_total",
+    COUNTER,
+    "",
+    "Pages that did not take what they were sent.",
+)
 
 
 # --- what is measured -----------------------------------------------------------------------------

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh import metrics
 from mesh.cli.differing import parse_moment
-from mesh.cli.health import Sample
 from mesh.cli.ordering import person
 from mesh.cli.processing import Beside
 from mesh.cli.serving import Incarnations, Serving
+from mesh.metrics import Sample
 
 if TYPE_CHECKING:
     from mesh.config import Config
@@ -73,9 +74,9 @@ class DashboardServer(Incarnations["Dashboard"]):
         """Return what is run."""
         if self.process is None:
             return "dashboard"
-        if self.plan.port == 0:  # the next one is to be found where this one was
-            port = int(self.process.address.rpartition(":")[2])
-            self.plan = replace(self.plan, port=port)
+        # the next one is to be found where this one was
+        port = int(self.process.address.rpartition(":")[2])
+        self.plan = replace(self.plan, port=port)
         return f"dashboard at {self.process.address}"
 
     def left(self, process: Dashboard) -> str:
@@ -87,29 +88,12 @@ class DashboardServer(Incarnations["Dashboard"]):
         if self.process is None or self.process.api is None:
             return
         model, hub = self.process.api.model, self.process.api.hub
-        mesh = {"mesh": self.config.mesh}
-        parts = [({**mesh, "partition": str(number)}, own) for number, own in model.strands.items()]
-        yield Sample(
-            "mesh_dashboard_lag",
-            "gauge",
-            "Facts that were appended and are not shown yet.",
-            [(at, own.lag) for at, own in parts],
-        )
-        yield Sample(
-            "mesh_dashboard_facts_total",
-            "counter",
-            "Facts that were folded.",
-            [(at, own.facts) for at, own in parts],
-        )
-        yield Sample(
-            "mesh_dashboard_pages", "gauge", "Pages that follow the events.", [(mesh, hub.pages)]
-        )
-        yield Sample(
-            "mesh_dashboard_pages_dropped_total",
-            "counter",
-            "Pages that did not take what they were sent.",
-            [(mesh, hub.dropped)],
-        )
+        mesh = self.config.mesh
+        parts = [((mesh, str(number)), own) for number, own in sorted(model.strands.items())]
+        yield Sample(metrics.DASHBOARD_LAG, [(at, own.lag) for at, own in parts])
+        yield Sample(metrics.DASHBOARD_FACTS, [(at, own.facts) for at, own in parts])
+        yield Sample(metrics.DASHBOARD_PAGES, [((mesh,), hub.pages)])
+        yield Sample(metrics.DASHBOARD_DROPPED, [((mesh,), hub.dropped)])
 
 
 class BesideDashboard(Beside):
@@ -119,24 +103,11 @@ class BesideDashboard(Beside):
 
     def make(self, config: Config, serving: Serving) -> DashboardServer:
         """Return what serves it: at the usual port if that is free, else at another."""
-        asked = Asked(port=PORT if _is_free(PORT) else 0)
-        return DashboardServer(config, serving, plan_of(config, asked))
+        plan = replace(plan_of(config, Asked(port=PORT)), any_port=True)
+        return DashboardServer(config, serving, plan)
 
     @property
     def address(self) -> str:
         """Where it is, once it is ready."""
         process = self.server.process
         return getattr(process, "address", "")
-
-
-def _is_free(port: int) -> bool:
-    """Tell whether nobody listens at a port of this machine."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

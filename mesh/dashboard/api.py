@@ -224,8 +224,9 @@ class Api:
             if asked["kind"] in ("", own.incident.kind)
             and asked["workflow"] in ("", own.incident.workflow)
             and asked["detector"] in ("", own.incident.detector)
+            and (not asked["open"] or self.model.incidents.waits(own))
         ]
-        return self._page(asked, found, views.incident)
+        return self._page(asked, found, lambda own: views.incident(self.model, own))
 
     async def halts(self, _: Asked) -> Shape:
         """Answer what is halted."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from mesh.core.effects import Incident
 from mesh.core.halts import HaltOrder, Halts
+from mesh.core.responses import Questions, Response
 from mesh.core.shared import Entry, RulesEntry
 from mesh.errors import WireError
 from mesh.ports import Incoming
@@ -39,6 +40,7 @@ class Incidents:
     """Mutable: the latest incidents, each once: what is written again has the id that is known."""
 
     def __init__(self, most: int = MAX_INCIDENTS) -> None:
+        self.questions = Questions()
         self._found: dict[str, Found] = {}
         self._most = most
         self.count = 0
@@ -54,6 +56,9 @@ class Incidents:
         except WireError:
             self.unreadable += 1
             return
+        self.questions.see(incident)
+        if incident.answers:
+            return
         where = f"{incoming.partition}/{incoming.offset}"
         name = incident.id or where
         if name in self._found:
@@ -63,6 +68,15 @@ class Incidents:
         self.count += 1
         while len(self._found) > self._most:
             del self._found[next(iter(self._found))]
+
+    def waits(self, found: Found) -> bool:
+        """Tell whether an incident asks a person, and nobody has answered."""
+        own, questions = found.incident, self.questions
+        return own.response == Response.ASK and bool(own.id) and own.id not in questions.answers
+
+    def open(self) -> list[Found]:
+        """Return what waits for an answer, the oldest first."""
+        return [own for own in self._found.values() if self.waits(own)]
 
     def latest(self) -> list[Found]:
         """Return what is kept, the newest first."""

@@ -240,6 +240,12 @@ ROUTES: tuple[Route, ...] = (
             _text("kind", "Only of this kind."),
             _text("workflow", "Only about this workflow."),
             _text("detector", "Only by this detector."),
+            Param(
+                name="open",
+                meaning="Only what waits for a person's answer.",
+                kind="boolean",
+                default=False,
+            ),
             OFFSET,
             LIMIT,
         ),

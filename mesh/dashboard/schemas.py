@@ -301,6 +301,7 @@ LISTS: dict[str, Schema] = {
         person=TEXT,
         answers=TEXT,
         where=TEXT,
+        open=TRUTH,
     ),
     "Incidents": _page("Incident"),
     "Halt": made(
@@ -350,7 +351,8 @@ OVERVIEWS: dict[str, Schema] = {
         spent_micro_usd=COUNT,
     ),
     "Need": made(
-        "One thing that a person must see to: `parked`, `halt` or `contested`.",
+        "One thing that a person must see to: `parked`, `halt`, `contested`, or `question`, an "
+        "incident (`key`) that asks for an answer.",
         kind=TEXT,
         text=TEXT,
         since=TIME,

@@ -33,6 +33,7 @@ class Plan:
         mesh: The mesh's name.
         host: The address to listen on.
         port: The port; 0 takes a free one.
+        any_port: Whether another will do where that is taken.
         since_ms: From when on workflows are told, in milliseconds since 1970; 0 for all.
         person: Who started it: that is who asks on loopback, where there are no tokens.
         people: Whose tokens are known.
@@ -41,6 +42,7 @@ class Plan:
     mesh: str
     host: str = "127.0.0.1"
     port: int = 0
+    any_port: bool = False
     since_ms: int = 0
     person: str = "local"
     people: People = NOBODY
@@ -118,15 +120,23 @@ class Dashboard:
         await self._runner.setup()
         host, port = self._plan.host, self._plan.port
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._connected, host.strip("[]"), port
-            )
+            self._server = await self._bound(host.strip("[]"), port)
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
             raise UsageError(
                 f"--port: cannot listen on {host}:{port}: {why}; choose another port"
             ) from error
         self.address = f"http://{host}:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _bound(self, host: str, port: int) -> asyncio.Server:
+        """Listen at a port, or where that is taken and any will do, at a free one."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.create_server(self._connected, host, port)
+        except OSError:
+            if not self._plan.any_port:
+                raise
+            return await loop.create_server(self._connected, host, 0)
 
     def _connected(self) -> asyncio.Protocol:
         """Return what serves a new connection; one too many is closed."""

@@ -189,7 +189,7 @@ def now(model: Model, now_ms: int, mesh: str) -> Shape:
             "cards": len(model.directory.agents),
             "instances": len(model.directory.present()),
         },
-        "incidents": [incident(own) for own in model.incidents.latest()[:5]],
+        "incidents": [incident(model, own) for own in model.incidents.latest()[:5]],
         "needs": needs(model),
         "recent": recent(model, RECENT),
         "complete": complete(model),
@@ -227,7 +227,7 @@ def recent(model: Model, most: int) -> list[Shape]:
 
 
 def needs(model: Model) -> Shape:
-    """Return what waits for a person, the oldest first: parked, halted, contested, put aside."""
+    """Return what waits for a person, the oldest first: parked, halted, contested, asked."""
     items = [_parked(row) for row in model.rows.waiting.values()]
     items += [
         _need("halt", f"{clip(order.target)} is halted: {clip(order.because)}", since_ms)
@@ -239,6 +239,7 @@ def needs(model: Model) -> Shape:
         | {"key": own.key}
         for own in islice(model.state.contested.values(), MAX_NEEDS)
     ]
+    items += [_asked(own) for own in model.incidents.open()]
     items.sort(key=lambda own: str(own["since"]))
     return {"total": len(items), "items": items[:MAX_NEEDS], "dead_letters": model.letters.count}
 
@@ -249,16 +250,22 @@ def _parked(row: Row) -> Shape:
     return shape | {"workflow": row.workflow, "task": row.task}
 
 
+def _asked(found: Found) -> Shape:
+    own = found.incident
+    shape = _need("question", f"{clip(own.kind)}: {clip(own.text)}", found.at_ms)
+    return shape | {"workflow": clip(own.workflow), "task": clip(own.task), "key": own.id}
+
+
 def _need(kind: str, text: str, since_ms: int) -> Shape:
     blank = {"workflow": "", "task": "", "target": "", "key": ""}
     return {"kind": kind, "text": text, "since": time(since_ms)} | blank
 
 
-def incident(found: Found) -> Shape:
-    """Return an incident, and where it stands on its topic."""
+def incident(model: Model, found: Found) -> Shape:
+    """Return an incident, where it stands on its topic, and whether a person is to answer it."""
     told = shapes.incident(found.incident, found.at_ms, clip(found.key))
     told["text"] = clip(told["text"], 2_000)
-    return told | {"where": found.where}
+    return told | {"where": found.where, "open": model.incidents.waits(found)}
 
 
 def complete(model: Model) -> Shape:
