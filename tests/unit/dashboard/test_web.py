@@ -133,13 +133,13 @@ async def test_a_wrong_token_begins_no_session(
 )
 async def test_another_host_is_not_answered_on_loopback(local: Asker, host: str) -> None:
     local.headers["Host"] = host
-    await local.get("/now", 403)
+    assert (await local.get("/now", 403))["title"] == "Not permitted"
 
 
 async def test_the_names_of_loopback_are_answered(local: Asker) -> None:
     for host in ("localhost", "LOCALHOST:9", "127.0.0.1:1", "[::1]:80"):
         local.headers["Host"] = host
-        await local.get("/me")
+        assert (await local.get("/me"))["local"]
 
 
 @pytest.mark.parametrize(
@@ -170,13 +170,13 @@ async def test_an_act_must_carry_its_header(local: Asker) -> None:
 
 async def test_another_sites_page_reads_nothing(local: Asker) -> None:
     local.headers["Sec-Fetch-Site"] = "cross-site"
-    await local.get("/now", 403)
+    assert (await local.get("/now", 403))["title"] == "Not permitted"
 
 
 async def test_limits_hold(local: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    await local.get("/audit", 414, text="x" * webs.MAX_QUERY)
+    assert (await local.get("/audit", 414, text="x" * webs.MAX_QUERY))["status"] == 414
     monkeypatch.setattr(webs, "MAX_REQUESTS", 0)
-    await local.get("/now", 503)
+    assert (await local.get("/now", 503))["status"] == 503
 
 
 async def test_too_many_streams_are_refused(local: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
