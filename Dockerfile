@@ -26,7 +26,8 @@ COPY agents /app/agents
 COPY image/healthy.py /app/image/healthy.py
 WORKDIR /app
 # The one place that is written to, by bodies above 256 KiB alone: the rest of the root may be read-only.
-RUN install -d -o 10001 -g 10001 /var/lib/parley/artifacts
+# Like /tmp, it is whoever's: some clusters choose the user by themselves.
+RUN install -d -m 1777 /var/lib/parley/artifacts
 ENV PATH=/opt/parley/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

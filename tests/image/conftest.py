@@ -92,8 +92,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
         how = pytest.fail if CI else pytest.skip
         how(f"no root file system of its own can be made here: {reason}")
     place = tmp_path_factory.mktemp("image")
-    place.parent.chmod(0o755)  # pytest keeps them to itself; the image's user must get through
-    place.chmod(0o755)
     began = time.monotonic()
     built = Build(ROOT, place).run()
     print(f"built in {time.monotonic() - began:.0f} s")

@@ -88,6 +88,7 @@ class Build:
         root = self.place / name
         for folder in ("proc", "dev", "tmp", *(path.lstrip("/") for path in bound())):
             (root / folder).mkdir(parents=True, exist_ok=True)
+        root.chmod(0o755)  # a temporary folder may be its owner's alone; this is everybody's root
         self.stages.append(Stage(name=name, root=root, base=base))
 
     def _workdir(self, rest: str) -> None:
@@ -215,18 +216,19 @@ def enter(
         volumes: Folders of this machine that can be written to, by their place inside.
     """
     root = shlex.quote(str(stage.root))
-    steps = ["set -e", f"mount --rbind {root} {root}"]
+    steps = ["set -e", "PATH=$PATH:/usr/sbin:/sbin", f"mount --rbind {root} {root}"]
     for path in bound():
         steps += [f"mount --rbind {path} {root}{path}", f"mount -o remount,bind,ro {root}{path}"]
     steps += [f"mount --rbind /dev {root}/dev", f"mount -t proc proc {root}/proc"]
     for inside, folder in (volumes or {}).items():
         steps.append(f"mount --bind {shlex.quote(str(folder))} {root}{inside}")
+    # Not chroot: from within one a user who is nobody special could not become another.
+    steps += [f"cd {root}", "mkdir .old", "pivot_root . .old", "umount -l /.old", "rmdir /.old"]
     if not writable:
-        steps.append(f"mount -o remount,bind,ro {root}")
+        steps.append("mount -o remount,bind,ro /")
     words = ["env", "-i", *(f"{name}={value}" for name, value in (environ or {}).items())]
     words += [*_as_user(stage.user), *command]
-    inner = f"cd {shlex.quote(stage.workdir)} && exec {shlex.join(words)}"
-    steps.append(f"exec chroot {root} /bin/sh -c {shlex.quote(inner)}")
+    steps.append(f"cd {shlex.quote(stage.workdir)} && exec {shlex.join(words)}")
     space = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     if os.geteuid() != 0:
         space.append("--map-root-user")
@@ -245,9 +247,9 @@ def _as_user(user: str) -> list[str]:
 
 def obstacle() -> str:
     """Say why no such root can be made here; "" if it can."""
-    for tool in ("unshare", "setpriv", "chroot"):
-        if shutil.which(tool) is None and not Path("/usr/sbin", tool).exists():
-            return f"{tool} is missing (Debian: util-linux, coreutils)"
+    for tool in ("unshare", "setpriv", "pivot_root"):
+        if shutil.which(tool) is None and not Path("/sbin", tool).exists():
+            return f"{tool} is missing (Debian: util-linux)"
     space = ["unshare", "--mount", "--pid", "--fork"]
     if os.geteuid() != 0:
         space.append("--map-root-user")
