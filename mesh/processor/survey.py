@@ -10,7 +10,9 @@ What is found is told by the watchman, under ids that are derived from what it i
 that was replaced and goes on, or one that begins again, tells nothing new.
 
 A reading that fails is made again at the next look. Nothing is lost by it: inquiries wait for their
-answers, and the rounds go on where they were.
+answers, and the rounds go on where they were. A look that raises for another reason is a defect of
+ours: that is an incident, the others go on, and so does shared state. It begins anew, a bounded
+number of times; what was asked meanwhile is answered by "not known".
 """
 
 from __future__ import annotations
@@ -18,10 +20,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
+from mesh.core.detectors import duplicate_work, stale_read, starvation
+from mesh.core.detectors.frame import quote
 from mesh.core.detectors.starvation import Starvation
+from mesh.core.detectors.watch import BROKEN, MAX_FAILURES
 from mesh.core.effects import Incident
+from mesh.core.ids import derive
 from mesh.errors import TransportError
 from mesh.ports import Log
 from mesh.processor.attendance import Attendance
@@ -70,6 +77,7 @@ class Survey:
         self._ticks = ticks
         self._looked_ms = -ATTENDANCE_MS
         self._found: list[Incident] = []
+        self._failures: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         return f"<Survey {self.recent}, {self.rounds}, {self.attendance}>"
@@ -78,21 +86,59 @@ class Survey:
         """Look, again and again; cancel it to end it."""
         while True:
             await asyncio.sleep(LOOK_S)
-            for look in (self._answer, self._go_round, self._look_around):
-                try:
-                    await look()
-                except TransportError as error:
-                    _log.warning("cannot look at the log just now: %s", error)
+            await self.look()
 
     async def look(self) -> None:
-        """Look once.
+        """Look once; what cannot be read just now is looked at the next time."""
+        looks = {
+            stale_read.KIND: self._answer,
+            duplicate_work.KIND: self._go_round,
+            starvation.KIND: self._look_around,
+        }
+        for detector, look in looks.items():
+            try:
+                if self._failures[detector] < MAX_FAILURES:
+                    await look()
+            except TransportError as error:
+                _log.warning("cannot look at the log just now: %s", error)
+            except Exception as error:  # noqa: BLE001 - a broken one must stop nobody else
+                _log.exception("%s failed", detector)
+                self._broken(detector, error)
+        if self._failures[stale_read.KIND] >= MAX_FAILURES:
+            self._give_up()
 
-        Raises:
-            TransportError: The log cannot be read just now; the next look goes on.
-        """
-        await self._answer()
-        await self._go_round()
-        await self._look_around()
+    def _broken(self, detector: str, error: Exception) -> None:
+        """Let a detector begin anew, and tell that it failed."""
+        self._failures[detector] += 1
+        count = self._failures[detector]
+        if detector == stale_read.KIND:
+            self.recent = Recent(self._log, self._mesh)
+            self._give_up()
+        elif detector == duplicate_work.KIND:
+            self.rounds, self._found = None, []
+        else:
+            self.attendance, self.starvation = Attendance(self._log, self._mesh), Starvation()
+        aside = count >= MAX_FAILURES
+        says = quote(f"{type(error).__name__}: {error}")
+        then = "it is set aside until the worker starts again" if aside else "the others go on"
+        incident = Incident(
+            kind=BROKEN,
+            workflow="",
+            task="",
+            text=f"The detector {detector} failed ({says}); {then}.",
+            id=derive("incident", BROKEN, detector, "aside" if aside else type(error).__name__),
+            detector=detector,
+            measure="times that the detector raised",
+            seen=count,
+            limit=MAX_FAILURES,
+        )
+        for partition in tuple(self._watchman.parts)[:1]:
+            self._watchman.tell(partition, incident, detector)
+
+    def _give_up(self) -> None:
+        """Answer all that is asked by "not known", so that what led to it can be committed."""
+        while self._watchman.inquiries:
+            self._watchman.answer(self._watchman.inquiries.popleft(), None)
 
     async def _answer(self) -> None:
         await self.recent.answer(self._watchman)

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from mesh.core.detectors import duplicate_work, stale_read, starvation
 from mesh.core.detectors.limits import Limits, LimitTable
+from mesh.core.detectors.watch import BROKEN, MAX_FAILURES
 from mesh.core.effects import Incident
 from mesh.core.responses import Response
 from mesh.ports import Place
@@ -198,4 +200,52 @@ async def test_what_cannot_be_looked_at_is_looked_at_again(
         await until(lambda: bool(worker.found("stale-read")))
     running.cancel()
     assert not worker.watchman.inquiries
+    await worker.stop()
+
+
+async def test_a_detector_that_raises_is_an_incident_and_the_others_go_on(
+    mesh: MemoryMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await crossed(mesh)
+    (worker,) = await workers(mesh, (0, 1))
+    await worker.see()
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a broken detector")
+
+    monkeypatch.setattr(stale_read.Versions, "judge", fail)
+    await worker.look()
+    assert not worker.watchman.inquiries, "nothing is held back by it"
+    (broken,) = worker.found(BROKEN)
+    assert (broken.detector, broken.seen, broken.workflow) == ("stale-read", 1, "")
+    assert broken.text == (
+        "The detector stale-read failed (ZeroDivisionError: a broken detector); the others go on."
+    )
+    assert len(worker.found("duplicate-work")) == 1
+    await worker.stop()
+
+
+async def test_a_detector_that_raises_too_often_is_set_aside(
+    mesh: MemoryMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (worker,) = await workers(mesh, (0, 1))
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a broken detector")
+
+    for owner, name in (
+        (duplicate_work.Twins, "advance"),
+        (starvation.Starvation, "look"),
+        (stale_read.Versions, "judge"),
+    ):
+        monkeypatch.setattr(owner, name, fail)
+    for _ in range(MAX_FAILURES + 3):
+        await crossed(mesh)
+        await worker.see()
+        await worker.look(1)
+    assert set(worker.survey._failures.values()) == {MAX_FAILURES}
+    assert not worker.watchman.inquiries
+    ids = {(own.detector, own.id) for own in worker.found(BROKEN)}
+    assert len(ids) == 6, "each failed, and each was set aside"
+    assert "set aside" in worker.found(BROKEN)[-1].text
     await worker.stop()
