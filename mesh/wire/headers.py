@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from typing import NamedTuple, get_args
 
 from mesh.core import facts as f
+from mesh.core.ids import derive
 from mesh.core.values import Holder, TaskPartition
 from mesh.ports import Headers
 
 AVRO = "application/avro"
 TRACEPARENT = "traceparent"
+SAMPLED = 1
+"""The flag of a trace that somebody may look at."""
 _TRACE = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SPECVERSION = ("ce_specversion", b"1.0")
 _AVRO = ("content-type", AVRO.encode())
@@ -46,6 +49,23 @@ def parse_traceparent(text: str) -> Trace | None:
 def format_traceparent(trace: Trace) -> str:
     """Return the `traceparent` of a trace context."""
     return f"00-{trace.trace_id}-{trace.parent_id}-{trace.flags:02x}"
+
+
+def trace_of(opened: f.TaskOpened) -> Trace:
+    """Return the trace context of a task: its workflow's trace, and the span that the task is.
+
+    The trace is the submitter's if it gave one, else it is derived from the workflow's id: so all
+    processes that do a part of a workflow come to the same without asking each other.
+    """
+    given = parse_traceparent(opened.traceparent)
+    trace_id = given.trace_id if given is not None else derive("trace", opened.workflow)
+    flags = given.flags if given is not None else SAMPLED
+    return Trace(trace_id, span_id(opened.task), flags)
+
+
+def span_id(*parts: str | int) -> str:
+    """Return the span id of a task, of an award (task, offset), or of a step (task, step)."""
+    return derive("span", *parts)[:16]
 
 
 def fact_key(fact: f.Fact) -> bytes | None:
