@@ -16,7 +16,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,6 @@ class Reading:
         self.ledgers: dict[int, Ledger] = {}
         self.steps: list[Begun] = []
         self.stops: list[Begun] = []
-        self.awards: list[Begun] = []
         self.partition = -1
         self.workflow = ""
 
@@ -92,8 +91,6 @@ class Reading:
             self.partition, self.workflow = partition, fact.workflow
         elif isinstance(fact, f.StepBegun):
             self.steps.append(where)
-        elif isinstance(fact, f.TaskAwarded):
-            self.awards.append(where._replace(instance=fact.award.worker.instance))
         elif isinstance(fact, f.WorkSuspended) and any(
             own.kind == WAIT for own in fact.waiting_for
         ):
@@ -234,39 +231,26 @@ class Bench:
         return last
 
     def _judged(self, halted: Report, lifted: Report, suspended_ms: int, resumed_ms: int) -> Taken:
-        """Look at what the log has between a halt and its lift."""
-        between = [
-            own
-            for own in self._reading.steps
-            if halted.append_ms <= own.append_ms <= lifted.append_ms
-        ]
-        last_ms = max((own.append_ms - halted.append_ms for own in between), default=0)
-        return Taken(last_ms, len(between), len(self._late()), suspended_ms, resumed_ms)
+        """Look at what the log has between a halt and its lift.
 
-    def _late(self) -> Sequence[Begun]:
-        """Return the steps that an instance began after it wrote that it saw the halt.
-
-        It goes on with what is awarded to it again, so its next award ends that.
+        Too late is a step that an instance began after it had suspended a task for this halt.
         """
-        first: dict[str, int] = {}
-        for own in self._reading.stops:
-            first.setdefault(own.instance, own.offset)
-        again: dict[str, int] = {}
-        for own in self._reading.awards:
-            if own.offset > first.get(own.instance, own.offset):
-                again.setdefault(own.instance, own.offset)
-        return [
-            own
-            for own in self._reading.steps
-            if own.instance in first
-            and first[own.instance] < own.offset < again.get(own.instance, own.offset + 1)
-        ]
+        begun, stops = (
+            [own for own in every if halted.append_ms <= own.append_ms <= lifted.append_ms]
+            for every in (self._reading.steps, self._reading.stops)
+        )
+        saw: dict[str, int] = {}
+        for own in stops:
+            saw.setdefault(own.instance, own.offset)
+        late = [own for own in begun if own.offset > saw.get(own.instance, own.offset)]
+        last_ms = max((own.append_ms - halted.append_ms for own in begun), default=0)
+        return Taken(last_ms, len(begun), len(late), suspended_ms, resumed_ms)
 
     def _forget(self, last: int) -> None:
         """Drop what was judged."""
         reading = self._reading
         reading.steps = [own for own in reading.steps if own.offset > last]
-        reading.stops, reading.awards = [], []
+        reading.stops = []
 
     async def _order(self, client: Client, *, halted: bool) -> Report:
         target = f"workflow/{self._reading.workflow}"
