@@ -136,6 +136,8 @@ class SimNode:
         for presence, seen_ms in sim.presences.values():
             self.feed(i.PresenceSeen(presence.instance, presence, seen_ms))
         sim.control.boots(self)
+        if sim.standing is not None:
+            sim.standing.boots(self)
         self.post(0, self._be_present)
         self.post(sim.latency(), self._join)
 

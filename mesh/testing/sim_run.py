@@ -31,6 +31,7 @@ from mesh.testing.sim_checks import Checks
 from mesh.testing.sim_control import Control
 from mesh.testing.sim_node import SimNode
 from mesh.testing.sim_plan import Order, Plan
+from mesh.testing.sim_standing import SimStanding
 from mesh.testing.sim_trace import describe
 from mesh.testing.world import START_MS, AuditPartition, Group, Loop, Target, TaskRecord, Topics
 
@@ -67,6 +68,7 @@ class Simulation:
         tracing: Keep the last events in words, and hash them all into the transcript; slower.
         profile: The faults, drawn from the seed unless given.
         plan: The fleet and its work, drawn from the seed unless given.
+        standing: Let nodes hear what agents have done, so that auctions go by it.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Simulation:
         tracing: bool = False,
         profile: Profile | None = None,
         plan: Plan | None = None,
+        standing: bool = False,
     ) -> None:
         self.seed = seed
         self.tracing = tracing
@@ -91,6 +94,7 @@ class Simulation:
         self.topics = Topics(self.sources)
         self.target = Target()
         self.control = Control(self)
+        self.standing = SimStanding(self) if standing else None
         self.checks = Checks(self)
         self.group = Group(self.loop, self.random, self.sources, self._assign, self._revoke)
         self.presences: dict[str, tuple[Presence, int]] = {}
@@ -122,6 +126,8 @@ class Simulation:
             loop.after(500, self._strike)
         loop.after(1_000, self._look_after_people)
         self.control.begin()
+        if self.standing is not None:
+            self.standing.begin()
         last_ms = START_MS + self.profile.calm_ms + sim_plan.TIMEOUT_MS + BOUND_MS
         resting_ms = 0
         while not found:
@@ -235,6 +241,8 @@ class Simulation:
         ended = len(log.fold.ended)
         record, found = log.append(self.loop.now_ms, sequence, fact)
         self.checks.found += found
+        if self.standing is not None:
+            self.standing.landed(log, record)
         self._ended += len(log.fold.ended) - ended
         if isinstance(fact, f.TaskOpened) and not fact.parent and log.counts(record.offset):
             self.checks.grants[fact.workflow] = fact.grant

@@ -558,6 +558,7 @@ class TestRecompute:
             (OPENED, CALLED, tampered("b-1", price_micro_usd=1_001), "above the task's means"),
             (OPENED, CALLED, tampered("a-1", standing_permille=1_200), "1200 per mille"),
             (OPENED, CALLED, tampered("d-1", score_permille=1), "figures give 0"),
+            (OPENED, CALLED, tampered("a-1", bad=4 * UNIT), "a has a standing of 500, and its"),
             (OPENED, CALLED, replace(TERMS, free=Amount(micro_usd=500)), "figures give"),
             (
                 OPENED,
