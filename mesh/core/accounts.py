@@ -57,8 +57,7 @@ class _Job:
 
     def pause(self, now_ms: int) -> None:
         """Stop the watch."""
-        if self.since_ms >= 0:
-            self.work_ms += max(0, now_ms - self.since_ms)
+        self.work_ms += max(0, now_ms - self.since_ms)
         self.since_ms = -1
 
 
