@@ -1,4 +1,4 @@
-# One image for everything that a mesh runs: agents, the processor, the topics job.
+# One image for everything that a mesh runs: agents, the processor, the dashboard, the topics job.
 #
 #   docker build -t parley .
 #   docker run parley run agents.procurement.lead:agent
@@ -36,7 +36,7 @@ ENV PATH=/opt/parley/bin:/usr/local/bin:/usr/bin:/bin \
     MESH_HEALTH=0.0.0.0:8470
 # By number, so that Kubernetes can see that it is not root.
 USER 10001:10001
-EXPOSE 8470
+EXPOSE 8470 8480
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
   CMD ["python", "/app/image/healthy.py"]

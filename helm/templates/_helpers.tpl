@@ -97,6 +97,9 @@ parley/mesh: {{ .root.Values.mesh }}
 {{- if $credentials.secret }}
 - { name: credentials, mountPath: /etc/parley/credentials, readOnly: true }
 {{- end }}
+{{- if eq .kind "dashboard" }}
+- { name: tokens, mountPath: /etc/parley/tokens, readOnly: true }
+{{- end }}
 {{- end }}
 
 {{- define "parley.volumes" -}}
@@ -115,6 +118,10 @@ parley/mesh: {{ .root.Values.mesh }}
 {{- if $credentials.secret }}
 - name: credentials
   secret: { secretName: {{ $credentials.secret }}, defaultMode: 0440 }
+{{- end }}
+{{- if eq .kind "dashboard" }}
+- name: tokens
+  secret: { secretName: {{ .own.tokens.secret }}, defaultMode: 0440 }
 {{- end }}
 {{- end }}
 
@@ -198,10 +205,13 @@ spec:
             matchLabels: {{ include "parley.selector" . | nindent 14 }}
       containers:
         - name: {{ .kind }}
-          args: {{ toJson (concat .args (list "--drain" (toString .own.drainSeconds))) }}
+          args: {{ toJson .args }}
           {{- include "parley.container" . | nindent 10 }}
           ports:
             - { name: health, containerPort: 8470, protocol: TCP }
+            {{- if eq .kind "dashboard" }}
+            - { name: http, containerPort: 8480, protocol: TCP }
+            {{- end }}
           # Two minutes to reach the brokers and read what must be known; then it is started again.
           startupProbe:
             httpGet: { path: /readyz, port: health }

@@ -37,12 +37,13 @@ class Image:
     def __init__(self, stage: Stage, artifacts: Path) -> None:
         self.stage = stage
         self.artifacts = artifacts
+        self.volumes = {ARTIFACTS: artifacts}
         self._running: list[First] = []
 
     def words(self, command: Sequence[str], environ: Mapping[str, str]) -> list[str]:
         """Return the words that run a command as a container does."""
         own = self.stage.environ | dict(environ)
-        return enter(self.stage, command, environ=own, volumes={ARTIFACTS: self.artifacts})
+        return enter(self.stage, command, environ=own, volumes=self.volumes)
 
     def plain(self, *command: str, **environ: str) -> Ran:
         """Run a command instead of the image's own to its end."""

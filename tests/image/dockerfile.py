@@ -138,7 +138,7 @@ class Build:
         assert "=" in rest
 
     def _expose(self, rest: str) -> None:
-        assert rest.isdigit()
+        assert all(word.isdigit() for word in rest.split())
 
     def _stopsignal(self, rest: str) -> None:
         assert rest == "SIGTERM"
@@ -213,15 +213,17 @@ def enter(
         command: What to run there.
         writable: Whether the root may be written to, as while it is built.
         environ: All that the command sees of an environment.
-        volumes: Folders of this machine that can be written to, by their place inside.
+        volumes: Folders and files of this machine that are bound, by their place inside.
     """
     root = shlex.quote(str(stage.root))
     steps = ["set -e", "PATH=$PATH:/usr/sbin:/sbin", f"mount --rbind {root} {root}"]
     for path in bound():
         steps += [f"mount --rbind {path} {root}{path}", f"mount -o remount,bind,ro {root}{path}"]
     steps += [f"mount --rbind /dev {root}/dev", f"mount -t proc proc {root}/proc"]
-    for inside, folder in (volumes or {}).items():
-        steps.append(f"mount --bind {shlex.quote(str(folder))} {root}{inside}")
+    for inside, own in (volumes or {}).items():
+        place = f"{root}{inside}"
+        steps += [f"mkdir -p {Path(place).parent}", f"[ -e {place} ] || touch {place}"]
+        steps.append(f"mount --bind {shlex.quote(str(own))} {place}")
     # Not chroot: from within one a user who is nobody special could not become another.
     steps += [f"cd {root}", "mkdir .old", "pivot_root . .old", "umount -l /.old", "rmdir /.old"]
     if not writable:

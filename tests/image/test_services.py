@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import urllib.error
+import urllib.request
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -31,6 +34,17 @@ def given(service: Any, kafka: str, mesh: str) -> dict[str, str]:
     return {"MESH_BOOTSTRAP": kafka, "MESH_NAME": mesh, "MESH_HEALTH": f"0.0.0.0:{port}"}
 
 
+def status(page: str, token: str) -> int:
+    """Ask the dashboard's API what runs now; return the status of its answer."""
+    url = f"http://127.0.0.1:{page.rstrip('/;,').rpartition(':')[2]}/api/v1/now"
+    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 def test_the_mesh_of_the_compose_file(image: Image, kafka: str, unique: str) -> None:
     services = compose.load(ROOT / "docker-compose.yml")["services"]
     ours = {name: own for name, own in services.items() if own["image"] == "parley:local"}
@@ -38,6 +52,10 @@ def test_the_mesh_of_the_compose_file(image: Image, kafka: str, unique: str) -> 
     created = image.run(*compose.words(topics["command"]), **given(topics, kafka, unique))
     assert created.code == 0, created.err
 
+    # The dashboard's own port is this machine's here, and may be taken: any other does.
+    ours["dashboard"]["command"] += " --port 0"
+    people = next(own for own in ours["dashboard"]["volumes"] if "people" in own).split(":")
+    image.volumes[people[1]] = ROOT / people[0]
     environs = {name: given(own, kafka, unique) for name, own in ours.items()}
     running: dict[str, First] = {
         name: image.start(*compose.words(own["command"]), **environs[name])
@@ -61,6 +79,10 @@ def test_the_mesh_of_the_compose_file(image: Image, kafka: str, unique: str) -> 
     assert (told.code, told.json["status"]) == (0, "completed"), told.err
     assert len(image.run("agents", "-o", "json", **inside).json) == 10
     assert image.run("audit", "check", "-q", **inside).code == 0
+
+    page = running["dashboard"].wait_for("dashboard at ").partition("dashboard at ")[2].split()[0]
+    assert status(page, "") == HTTPStatus.UNAUTHORIZED
+    assert status(page, "for-this-machine-alone-0001") == HTTPStatus.OK
 
     codes = {name: process.end(signal.SIGTERM) for name, process in running.items()}
     assert set(codes.values()) == {0}, codes

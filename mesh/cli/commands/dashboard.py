@@ -46,8 +46,13 @@ def dashboard(
         ),
     ] = "",
     health: Annotated[
-        str, typer.Option(help="Where /healthz, /readyz and /metrics are; `off` for nowhere.")
-    ] = HEALTH,
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            show_default=HEALTH,
+            help="Where /healthz, /readyz and /metrics are; `off` for nowhere. [env: MESH_HEALTH]",
+        ),
+    ] = None,
 ) -> None:
     """Show a mesh: what runs, who decided what and why, what it costs, what needs a person.
 
@@ -60,13 +65,14 @@ def dashboard(
     session.run(_run(session, asked, health))
 
 
-async def _run(session: Session, asked: object, health: str) -> None:
+async def _run(session: Session, asked: object, health: str | None) -> None:
     from mesh.cli.serving import Serving, log_to_stderr, stopping
     from mesh.cli.showing import DashboardServer, plan_of
 
     config, out = session.config(), session.out
     plan = plan_of(config, asked)  # type: ignore[arg-type] # its class is imported late
     log_to_stderr(quiet=out.quiet)
+    health = health or config.health or HEALTH
     serving = Serving(drain_s=DRAIN_S, health=health, told=out.say, ready=lambda: None)
     server = DashboardServer(config, serving, plan)
     with stopping(server.stop.set):
