@@ -7,11 +7,14 @@ from mesh.errors import UsageError
 
 
 def person() -> str:
-    """Return the name of the user on this machine."""
+    """Return the name of the user on this machine; in a container it may have a number alone."""
     import os
     import pwd
 
-    return pwd.getpwuid(os.getuid()).pw_name
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user-{os.getuid()}"
 
 
 def reason(because: str) -> str:

@@ -86,7 +86,7 @@ class Build:
         name = words[2] if len(words) == 3 else str(len(self.stages))
         base = re.sub(r"\$\{(\w+)\}", lambda found: self._arguments[found[1]], words[0])
         root = self.place / name
-        for folder in ("proc", "dev", "tmp", *(path.lstrip("/") for path in bound())):
+        for folder in ("proc", "dev", "tmp", ".old", *(path.lstrip("/") for path in bound())):
             (root / folder).mkdir(parents=True, exist_ok=True)
         root.chmod(0o755)  # a temporary folder may be its owner's alone; this is everybody's root
         self.stages.append(Stage(name=name, root=root, base=base))
@@ -225,7 +225,7 @@ def enter(
         steps += [f"mkdir -p {Path(place).parent}", f"[ -e {place} ] || touch {place}"]
         steps.append(f"mount --bind {shlex.quote(str(own))} {place}")
     # Not chroot: from within one a user who is nobody special could not become another.
-    steps += [f"cd {root}", "mkdir .old", "pivot_root . .old", "umount -l /.old", "rmdir /.old"]
+    steps += [f"cd {root}", "pivot_root . .old", "umount -l /.old"]
     if not writable:
         steps.append("mount -o remount,bind,ro /")
     words = ["env", "-i", *(f"{name}={value}" for name, value in (environ or {}).items())]
