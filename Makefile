@@ -21,7 +21,7 @@ endif
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help sync check lint types layers rules test test-core test-fast test-slow test-kafka wheel-test image-check helm-check sim mutants chaos chaos-state halts bench demo docs build requirements clean
+.PHONY: help sync check lint types layers rules test test-core test-fast test-slow test-kafka wheel-test image-check helm-check sim mutants chaos chaos-state halts bench bench-dashboard demo docs build requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -148,6 +148,9 @@ halts: $(STAMP) ## halt 500 running tasks in six processes 100 times, on real Ka
 
 bench: $(STAMP) ## the goals of docs/performance.md, beside bare confluent-kafka (ARGS="--only suspended")
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-dashboard: $(STAMP) ## what the dashboard folds, keeps and costs, without a broker
+	@$(BIN)/python -m bench.dashboard
 
 demo: $(STAMP) ## procurement on the embedded broker (ARGS="--broker kafka ...")
 	@$(BIN)/mesh dev --example procurement $(ARGS)

@@ -1,7 +1,7 @@
 """Every goal of speed, on a real Kafka, beside bare confluent-kafka: `python -m bench`.
 
 Prints a table and writes `build/bench.json`. `--only PART` measures a part: speed, fleet, recovery,
-idle, suspended, processor, codecs. A missed goal is no failure of the command:
+idle, suspended, processor, codecs, dashboard. A missed goal is no failure of the command:
 `docs/performance.md` says why. A part that cannot be measured to its end is one, and the others are
 told all the same.
 """
@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from bench import codecs, idle, processor, recovery, suspended
+from bench import codecs, dashboard, idle, processor, recovery, suspended
 from bench.client import percentile
 from bench.echo import Wire, echo, rate
 from bench.fleet import CAPABILITIES as FLEET_CAPABILITIES
@@ -29,7 +29,7 @@ from bench.table import Row, Table, head
 from mesh.errors import MeshError
 from mesh.wire import topics
 
-PARTS = ("speed", "fleet", "recovery", "idle", "suspended", "processor", "codecs")
+PARTS = ("speed", "fleet", "recovery", "idle", "suspended", "processor", "codecs", "dashboard")
 IN_FLIGHT = (1, 16, 128)
 TASKS = {1: 500, 16: 3_000, 128: 9_000}
 """Of one run: some seconds each."""
@@ -243,7 +243,11 @@ def main() -> int:
         }
         failed = _measured(parts, wanted)
     failed += _measured({"fleet": lambda: measure_fleet(table, given.scale)}, wanted)
-    failed += _measured({"codecs": lambda: codecs.measure(table)}, wanted)
+    inside: dict[str, Callable[[], None]] = {
+        "codecs": lambda: codecs.measure(table),
+        "dashboard": lambda: dashboard.measure(table, given.scale),
+    }
+    failed += _measured(inside, wanted)
     table.write()
     missed = table.missed()
     says = f"{len(missed)} goals missed; docs/performance.md says why"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.cli.failures import CommandError, Exit
-from mesh.cli.keeping import StateReader, append, of_rules
+from mesh.cli.keeping import StateReader, of_rules
 from mesh.cli.ordering import person
 from mesh.cli.output import Out
 from mesh.cli.policies import Contents, Held, Plan, contents_held, plan, read_file
@@ -23,6 +23,7 @@ from mesh.core.keys import Rules
 from mesh.core.shared import RulesAdopted, RulesEntry, View
 from mesh.errors import WireError, WrongTopic
 from mesh.ports import Log, Place
+from mesh.runtime.orders import append
 from mesh.wire import topics
 from mesh.wire.entries import PolicyDocument, decode_policy, encode_entry
 from mesh.wire.policies import NAME, Document

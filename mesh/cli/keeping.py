@@ -6,7 +6,6 @@ newer one: of each key the highest version is the one that holds.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from mesh.cli.output import Out
 from mesh.core.keys import reaches
 from mesh.core.shared import Entry, Proposal, RulesEntry
-from mesh.errors import NewerSchema, TransportError, WireError, WrongTopic
-from mesh.ports import Incoming, Log, Place, Report
+from mesh.errors import NewerSchema, WireError, WrongTopic
+from mesh.ports import Incoming, Log, Place
 from mesh.processor.inputs import read_kept, read_proposal
 from mesh.wire import topics
 from mesh.wire.state import RULES_KEY, state_partition
@@ -188,31 +187,6 @@ class StateReader:
     def _tell(self, incoming: Incoming, what: str, error: WireError) -> None:
         where = f"{incoming.topic} {incoming.partition}/{incoming.offset}"
         self._out.complain(f"the record at {where} holds no {what}: {error}")
-
-
-async def append(log: Log, place: Place, key: bytes, value: bytes, *, timeout_s: float) -> Report:
-    """Append a record and wait until it is durable.
-
-    Raises:
-        TransportError: Nobody knows whether it is in the log; to append it again is safe.
-    """
-    reported: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
-
-    def report(given: Report) -> None:
-        if not reported.done():
-            reported.set_result(given)
-
-    log.append(place, key, value, (), report)
-    again = "whether it is in the log is not known; run the same command again, it does no harm"
-    try:
-        answer = await asyncio.wait_for(reported, timeout_s)
-    except TimeoutError:
-        raise TransportError(
-            f"append to {place.topic}: no acknowledgement within {timeout_s:g} s; {again}"
-        ) from None
-    if answer.error is not None:
-        raise TransportError(f"append to {place.topic}: {answer.error}; {again}")
-    return answer
 
 
 def of_rules(key: bytes | None) -> bool:

@@ -13,10 +13,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from mesh.cli.failures import CommandError, Exit, not_found, timed_out
-from mesh.cli.keeping import StateReader, append
+from mesh.cli.keeping import StateReader
 from mesh.core.shared import MAX_VALUE_BYTES, Entry, Settlement
 from mesh.errors import UsageError, WireError
 from mesh.ports import Place
+from mesh.runtime.orders import append
 from mesh.telling import words
 from mesh.wire.canonical import canonical_json
 from mesh.wire.state import encode_proposal, proposal_key

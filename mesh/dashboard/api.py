@@ -12,10 +12,12 @@ from mesh.core.halts import Halts
 from mesh.core.registry import covers
 from mesh.core.tasks import Phase
 from mesh.dashboard import views
+from mesh.dashboard.acts import Acts
 from mesh.dashboard.chains import Chain, Chains, TooLong
 from mesh.dashboard.follower import Follower
 from mesh.dashboard.model import Model
 from mesh.dashboard.reading import LogReader
+from mesh.dashboard.refusals import Missing
 from mesh.dashboard.ring import Seen
 from mesh.dashboard.routes import openapi
 from mesh.dashboard.rows import Row
@@ -41,10 +43,6 @@ NARROWED: dict[str, Callable[[str], bool]] = {
 Item = TypeVar("Item")
 Asked = dict[str, Any]
 """The parameters of a request, as the route parsed them."""
-
-
-class Missing(Exception):
-    """There is no such thing."""
 
 
 def now_ms() -> int:
@@ -78,6 +76,7 @@ class Api:
         self._clock = now
         self._chains = Chains(log, mesh)
         self._reader = LogReader(log, mesh)
+        self.acts = Acts(model, log, mesh, self._chains)
 
     def __repr__(self) -> str:
         return f"Api({self._mesh}, {self.model})"
@@ -86,6 +85,10 @@ class Api:
     def position(self) -> str:
         """Where the model is, as the id of an event."""
         return position_of(self.model.position)
+
+    async def caught_up(self) -> None:
+        """Return when everything was read that was there at the start."""
+        await self._follower.caught_up.wait()
 
     # --- overviews
 

@@ -9,6 +9,8 @@ from contextlib import aclosing
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from mesh.core.facts import Fact
+from mesh.core.ids import audit_partition_of
 from mesh.core.shared import Entry
 from mesh.dashboard.raw import raw
 from mesh.dashboard.ring import Seen
@@ -68,6 +70,16 @@ class LogReader:
             async for incoming in found:
                 return whole(incoming)
         return None
+
+    async def fact(self, workflow: str, offset: int) -> Fact | None:
+        """Return the fact that stands at an offset of a workflow's partition; None if none does."""
+        found = await self.stretch(audit_partition_of(workflow), offset, 1)
+        if found is None or not found.records or found.records[0].offset != offset:
+            return None
+        try:
+            return decode_fact(found.records[0].value).fact
+        except WireError:
+            return None
 
     async def entry(self, key: str) -> tuple[Entry, int] | None:
         """Return the latest entry of a key, and its partition; None if there is none."""

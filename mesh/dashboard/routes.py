@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.dashboard.access import Role
-from mesh.dashboard.schemas import SCHEMAS, Schema, ref
+from mesh.dashboard.forms import Schema, ref
+from mesh.dashboard.schemas import SCHEMAS
 
 BASE = "/api/v1"
 MAX_LIMIT = 1_000
@@ -163,6 +164,13 @@ FILTERS = (
     OFFSET,
     LIMIT,
 )
+ACT: dict[str, Any] = {
+    "name": "X-Parley-Act",
+    "in": "header",
+    "description": "Says that no other site's form sent this: it must be there, whatever is in it.",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 10},
+}
 WORKFLOW = _text("workflow", "The workflow's id.", path=True, least=1)
 
 ROUTES: tuple[Route, ...] = (
@@ -391,6 +399,37 @@ ROUTES: tuple[Route, ...] = (
         ),
     ),
     Route(
+        path="/halts",
+        name="halt",
+        method="POST",
+        role=Role.OPERATOR,
+        summary="Halt a workflow, an agent or a capability",
+        answer="Halt",
+        body="Order",
+        lacks="There is no such target.",
+    ),
+    Route(
+        path="/lifts",
+        name="lift",
+        method="POST",
+        role=Role.OPERATOR,
+        summary="Lift a halt",
+        answer="Halt",
+        body="Order",
+        lacks="It is not halted.",
+    ),
+    Route(
+        path="/workflows/{workflow}/cancel",
+        name="cancel",
+        method="POST",
+        role=Role.OPERATOR,
+        summary="End a workflow in order; answers when it has ended, or after 20 s how it stands",
+        answer="Cancelled",
+        body="Because",
+        params=(WORKFLOW,),
+        lacks="No such workflow is known.",
+    ),
+    Route(
         path="/openapi.json",
         name="openapi",
         role=Role.VIEWER,
@@ -443,6 +482,10 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": answers,
     }
     if route.body:
+        answers["409"] = _problem("It stands otherwise by now: look again.")
+        answers["413"] = _problem("The body is too large.")
+        answers["415"] = _problem("The body is no JSON.")
+        made["parameters"].append(ACT)
         content = {"application/json": {"schema": ref(route.body)}}
         made["requestBody"] = {"required": True, "content": content}
     return made

@@ -6,51 +6,25 @@ these schemas, which allow nothing else.
 
 from __future__ import annotations
 
-from typing import Any
+from jsonschema import Draft202012Validator
+from jsonschema.protocols import Validator
 
-Schema = dict[str, Any]
-
-TEXT: Schema = {"type": "string"}
-COUNT: Schema = {"type": "integer", "minimum": 0}
-NUMBER: Schema = {"type": "integer"}
-SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
-TRUTH: Schema = {"type": "boolean"}
-TIME: Schema = {"type": "string", "format": "date-time"}
-ANY: Schema = {}
-COUNTS: Schema = {"type": "object", "additionalProperties": COUNT}
-
-
-def maybe(schema: Schema) -> Schema:
-    """Return a schema that null fits, too."""
-    return {"oneOf": [schema, {"type": "null"}]}
-
-
-def each(schema: Schema) -> Schema:
-    """Return the schema of a list."""
-    return {"type": "array", "items": schema}
-
-
-def ref(name: str) -> Schema:
-    """Return a reference to one of these schemas."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def made(description: str = "", /, **members: Schema) -> Schema:
-    """Return the schema of an object that has all of these members and no others."""
-    schema: Schema = {
-        "type": "object",
-        "properties": members,
-        "required": list(members),
-        "additionalProperties": False,
-    }
-    return {"description": description, **schema} if description else schema
-
-
-def _page(name: str, **more: Schema) -> Schema:
-    """Return the schema of one page of a list."""
-    members = {"total": COUNT, "offset": COUNT, "items": each(ref(name)), "position": TEXT}
-    return made("", **members, **more)
-
+from mesh.dashboard.forms import (
+    ANY,
+    COUNT,
+    COUNTS,
+    NUMBER,
+    SHARE,
+    TEXT,
+    TIME,
+    TRUTH,
+    Schema,
+    each,
+    made,
+    maybe,
+    page,
+    ref,
+)
 
 AMOUNT = made(
     "A budget or a cost, one integer for each dimension; money in millionths of a dollar.",
@@ -251,8 +225,8 @@ LISTS: dict[str, Schema] = {
         failures=COUNT,
         latest=TIME,
     ),
-    "Workflows": _page("Workflow"),
-    "Tasks": _page("Task"),
+    "Workflows": page("Workflow"),
+    "Tasks": page("Task"),
     "Facts": made(
         "Facts, the newest first; `next` is what to give as `before` for those that came earlier, "
         '"" where no more are at hand.',
@@ -307,7 +281,7 @@ LISTS: dict[str, Schema] = {
         where=TEXT,
         open=TRUTH,
     ),
-    "Incidents": _page("Incident"),
+    "Incidents": page("Incident"),
     "Halt": made(
         "A halt, or its lifting.",
         target=TEXT,
@@ -333,7 +307,7 @@ LISTS: dict[str, Schema] = {
         bytes=COUNT,
         sha256=TEXT,
     ),
-    "Letters": _page("Letter"),
+    "Letters": page("Letter"),
 }
 
 OVERVIEWS: dict[str, Schema] = {
@@ -429,7 +403,7 @@ OVERVIEWS: dict[str, Schema] = {
         spent_permille=COUNT,
     ),
     "Spender": made(name=TEXT, spent_micro_usd=COUNT),
-    "Budgets": _page(
+    "Budgets": page(
         "Budget",
         spending=made(
             minutes=COUNT,
@@ -518,7 +492,7 @@ REGISTRY: dict[str, Schema] = {
         instances=each(ref("Instance")),
         halt=maybe(ref("Halt")),
     ),
-    "Agents": _page(
+    "Agents": page(
         "Agent",
         orphans=made(
             agents_without_instance=each(TEXT),
@@ -539,7 +513,7 @@ REGISTRY: dict[str, Schema] = {
         at=TIME,
         bytes=COUNT,
     ),
-    "Keys": _page("Key", left_out=COUNT),
+    "Keys": page("Key", left_out=COUNT),
     "Candidate": made(
         take=COUNT,
         value=ANY,
@@ -580,6 +554,16 @@ ACTS: dict[str, Schema] = {
         roles=each({"enum": ["viewer", "operator", "auditor"]}),
         local=TRUTH,
     ),
+    "Order": made(
+        "What is to be halted or lifted, and why: workflow/ID, agent/NAME or capability/NAME.",
+        target={"type": "string", "minLength": 1, "maxLength": 300},
+        because={"type": "string", "minLength": 1, "maxLength": 2_000},
+    ),
+    "Because": made(
+        "Why; it stands in the log.",
+        because={"type": "string", "minLength": 1, "maxLength": 2_000},
+    ),
+    "Cancelled": made(workflow=TEXT, status=TEXT, ended=TRUTH),
     "Problem": made(
         "Why a request was refused (RFC 9457).",
         type=TEXT,
@@ -588,5 +572,12 @@ ACTS: dict[str, Schema] = {
         detail=TEXT,
     ),
 }
+
+
+def validator(name: str) -> Validator:
+    """Return what holds values against one of the schemas."""
+    document = {"components": {"schemas": SCHEMAS}, "$ref": f"#/components/schemas/{name}"}
+    return Draft202012Validator(document)
+
 
 SCHEMAS: dict[str, Schema] = {**OVERVIEWS, **LISTS, **STORY, **REGISTRY, **ACTS}

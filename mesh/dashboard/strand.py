@@ -24,8 +24,9 @@ from mesh.dashboard.window import Edge, Window
 
 Key = TypeVar("Key")
 
-MAX_ENDED = 20_000
-"""Ended workflows that a ledger remembers: half a minute of a busy partition."""
+MAX_ENDED = 4_000
+"""Ended workflows that a ledger remembers: seconds of a busy partition, in which a repeat comes if
+ever; one that is later seems to be a new one."""
 MAX_EMITTERS = 65_536
 """Incarnations of which the last sequence is known."""
 CUT_EVERY = 1_000

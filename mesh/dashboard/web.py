@@ -16,15 +16,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from jsonschema.protocols import Validator
 
 from mesh.dashboard.access import SESSION_S, People, Person, host_of
-from mesh.dashboard.api import Api, Missing
+from mesh.dashboard.api import Api
 from mesh.dashboard.chains import TooLong
 from mesh.dashboard.files import Files
 from mesh.dashboard.login import LOGIN
+from mesh.dashboard.refusals import Conflicting, Missing
 from mesh.dashboard.routes import BASE, ROUTES, BadParameter, Route
+from mesh.dashboard.schemas import validator
 from mesh.dashboard.stream import TooSlow
-from mesh.errors import TransportError
+from mesh.errors import TransportError, WireError
+from mesh.wire.canonical import parse_json
 
 MAX_BODY = 16 * 1024
 """Bytes of a request's body: a reason has at most 2,000 characters."""
@@ -78,12 +82,14 @@ _TITLES = {
     403: "Not permitted",
     404: "Not found",
     405: "Method not allowed",
+    409: "Otherwise by now",
     413: "Too large",
     414: "Too long",
     415: "Not JSON",
     500: "Unexpected",
     503: "Not just now",
 }
+_STATUS: dict[type, int] = {Missing: 404, BadParameter: 400, Conflicting: 409}
 _PERSON = web.RequestKey("person", Person)
 
 _log = logging.getLogger(__name__)
@@ -150,8 +156,8 @@ class Web:
             answer = error if error.status < 400 else problem(error.status, error.reason)
         except Refused as error:
             answer = problem(error.status, str(error))
-        except (Missing, BadParameter) as error:
-            answer = problem(404 if isinstance(error, Missing) else 400, str(error))
+        except (Missing, BadParameter, Conflicting) as error:
+            answer = problem(_STATUS[type(error)], str(error))
         except TooLong:
             answer = problem(413, "more records than a page shows; `mesh trace` tells them")
         except (TransportError, TimeoutError) as error:
@@ -202,6 +208,8 @@ class Web:
             answer: Handler = self._events
         elif route.name == "me":
             answer = self._me
+        elif route.body:
+            answer = self._act(route)
         else:
             answer = self._answer(route)
 
@@ -222,6 +230,21 @@ class Web:
                 return reply(await handler(asked))
 
         return answer
+
+    def _act(self, route: Route) -> Handler:
+        handler = getattr(self._api.acts, route.name)
+        body = validator(route.body)
+
+        async def act(request: web.Request) -> web.StreamResponse:
+            asked = route.parse(dict(request.match_info), list(request.query.items()))
+            asked |= await _body(request, body)
+            person = _person(request)
+            async with asyncio.timeout(REQUEST_S):
+                answer = await handler(asked, person)
+            _log.info("%s: %s %s", person.name, route.name, json.dumps(asked))
+            return reply(answer)
+
+        return act
 
     async def _me(self, request: web.Request) -> web.StreamResponse:
         _route("me").parse({}, list(request.query.items()))
@@ -343,6 +366,26 @@ def _check_origin(request: web.Request, *, api: bool) -> None:
         raise Refused(403, "another site's page sent this")
     if api and ACT_HEADER not in request.headers:
         raise Refused(403, f"an act must carry the header {ACT_HEADER}")
+
+
+async def _body(request: web.Request, schema: Validator) -> dict[str, Any]:
+    """Return the body of an act.
+
+    Raises:
+        Refused: It is no JSON.
+        BadParameter: It is not of the shape that it should have.
+    """
+    if request.content_type != "application/json":
+        raise Refused(415, "the body must be application/json")
+    try:
+        found = parse_json(await request.read())
+    except WireError as error:
+        raise BadParameter(f"the body: {error}") from error
+    wrong = next(schema.iter_errors(found), None)
+    if wrong is not None:
+        raise BadParameter(f"the body: {wrong.message[:300]}")
+    body: dict[str, Any] = found
+    return body
 
 
 async def _login_page(_: web.Request) -> web.StreamResponse:

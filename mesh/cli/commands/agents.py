@@ -16,9 +16,9 @@ from mesh.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from mesh.cli.halting import Orders, Standing
     from mesh.core.registry import Card, Directory, Presence
     from mesh.core.standing import Latest
+    from mesh.runtime.orders import Orders, Standing
 
 EXAMPLES = """
 mesh agents

@@ -42,11 +42,11 @@ def answer(
 
 async def _answer(session: Session, text: str, because: str) -> None:
     from mesh.cli.findings import IncidentReader, by_id
-    from mesh.cli.keeping import append
     from mesh.cli.ordering import person
     from mesh.cli.reading import connected
     from mesh.core import responses
     from mesh.ports import Place
+    from mesh.runtime.orders import append
     from mesh.wire.entries import encode_entry
 
     config, out = session.config(), session.out

@@ -11,7 +11,6 @@ from mesh.cli.options import Session, command
 
 if TYPE_CHECKING:
     from mesh.cli.reading import AuditReader
-    from mesh.core.facts import SupervisionTaken
     from mesh.ports import Log
     from mesh.telling.story import Chronicle
 
@@ -69,10 +68,10 @@ async def _cancel(session: Session, name: str, because: str) -> None:
 async def _answer_for(session: Session, log: Log, workflow: str, because: str) -> None:
     """Answer what was asked about the workflow: it goes on no more."""
     from mesh.cli.findings import IncidentReader, Wanted
-    from mesh.cli.keeping import append
     from mesh.cli.ordering import person
     from mesh.core.responses import cancelled
     from mesh.ports import Place
+    from mesh.runtime.orders import append
     from mesh.wire.entries import encode_entry
 
     config, wanted = session.config(), Wanted(workflow=workflow, waits=True)
@@ -87,34 +86,18 @@ async def _until_ended(reader: AuditReader, workflow: str, because: str) -> Chro
     """Ask the supervisor, and read, until the workflow has ended."""
     import asyncio
 
+    from mesh.cli.ordering import person
+    from mesh.runtime.orders import ask_to_cancel
+
     while True:
         chronicle = await reader.chronicle(workflow)
         if chronicle.ended:
             return chronicle
         taken = await reader.supervisor(chronicle)
         if taken is not None:
-            _ask(reader, workflow, because, taken)
+            ask_to_cancel(reader.log, taken, workflow, because=because, person=person())
         await asyncio.sleep(REPEAT_S)
         reader.forget_ends()
-
-
-def _ask(reader: AuditReader, workflow: str, because: str, taken: SupervisionTaken) -> None:
-    from mesh.cli.ordering import person as user
-    from mesh.core.messages import Cancel, Envelope
-    from mesh.core.values import Holder, Inbox
-    from mesh.ports import Place
-    from mesh.wire.messages import encode_envelope
-
-    person = user()
-    content = Cancel(workflow=workflow, task=workflow, award=-1, because=because, person=person)
-    envelope = Envelope(
-        to=taken.by,
-        sender=Holder(f"mesh-cancel.{person}", 0),
-        sender_inbox=Inbox("", 0),
-        content=content,
-    )
-    place = Place(taken.inbox.topic, taken.inbox.partition)
-    reader.log.append(place, taken.by.instance.encode(), encode_envelope(envelope))
 
 
 def _tell(session: Session, chronicle: Chronicle) -> None:

@@ -10,10 +10,10 @@ from mesh.cli.options import Session, command
 from mesh.errors import UsageError
 
 if TYPE_CHECKING:
-    from mesh.cli.halting import Orders, Standing
     from mesh.cli.reading import AuditReader
     from mesh.core.halts import HaltOrder, TargetKind
     from mesh.ports import Log
+    from mesh.runtime.orders import Orders, Standing
     from mesh.telling.story import Chronicle
 
 HALTS = """

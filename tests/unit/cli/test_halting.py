@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from mesh.cli.failures import CommandError
-from mesh.cli.halting import Orders, Standing, check_name, covered, halted_target, shape
+from mesh.cli.halting import check_name, covered, halted_target, shape
 from mesh.core.halts import HaltOrder, TargetKind
 from mesh.core.registry import Directory
 from mesh.ports import Incoming
+from mesh.runtime.orders import Orders, Standing
 from mesh.telling.story import Chronicle
 from mesh.wire.entries import encode_entry
 from tests.unit.cli.conftest import Recorded

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from mesh.cli.keeping import Replica, Row, StateReader, append
+from mesh.cli.keeping import Replica, Row, StateReader
 from mesh.cli.output import Out
 from mesh.config import Config
 from mesh.core.shared import Entry
 from mesh.errors import TransportError, WrongTopic
 from mesh.ports import Place
+from mesh.runtime.orders import append
 from mesh.transport.memory import Fate, MemoryBroker, MemoryLog
 from tests.unit.cli.shared_world import ACME, CHANGES, MESH, REJECT, STATE, SharedWorld
 
