@@ -13,7 +13,6 @@ from tests.unit.cli.conftest import MESH, Recorded
 from tests.unit.dashboard.conftest import serving
 from tests.unit.dashboard.test_aside import entry
 
-
 ELSEWHERE = ("/events", "/state/entry")
 
 
