@@ -10,7 +10,7 @@ each limit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from mesh.core.accounts import PAST_MS
@@ -18,6 +18,7 @@ from mesh.core.detectors.frame import Finding
 from mesh.core.detectors.limits import LimitTable
 from mesh.core.detectors.watch import Watch
 from mesh.core.facts import Record
+from mesh.core.halts import HaltOrder
 from mesh.core.ledger import Ledger
 from mesh.core.tasks import Header
 from mesh.core.values import NOTHING
@@ -41,10 +42,15 @@ fact would be judged by its lease and phase alone."""
 class Beat:
     """Mutable: what is known of one audit partition; `next` is the offset that is due."""
 
-    def __init__(self, header: Header, limits: LimitTable | None = None) -> None:
+    def __init__(
+        self,
+        header: Header,
+        limits: LimitTable | None = None,
+        lifts: Mapping[str, HaltOrder] | None = None,
+    ) -> None:
         self.next = header.offset
         self.ledger = Ledger.begin(header)
-        self.watch = Watch(limits)
+        self.watch = Watch(limits, lifts=lifts)
         self._marks = [header]
 
     def __repr__(self) -> str:

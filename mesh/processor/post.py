@@ -21,7 +21,7 @@ class Post:
 
     def __init__(self, partition: int, responder: Responder, register: Register) -> None:
         self.partition = partition
-        self.beat = Beat(BEGINNING, responder.limits)
+        self.beat = Beat(BEGINNING, responder.limits, responder.lifts)
         self.register = register
         self.first = 0
         self.given = 0

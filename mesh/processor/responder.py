@@ -51,6 +51,8 @@ class Responder:
         self.limits = limits or LimitTable()
         self.responses = Responses()
         self.halts = Halts()
+        self.lifts: dict[str, HaltOrder] = {}
+        """The orders by which workflows were lifted last, by their names."""
         self.unread = 0
         """Policies of which something, or all, was not understood."""
         self.changed: Callable[[], None] = _nobody
@@ -168,6 +170,7 @@ class Responder:
         seen = self.halts.see(order)
         workflow = target is not None and target.kind is TargetKind.WORKFLOW
         if seen and not order.halted and target is not None and workflow:
+            self.lifts[target.name] = order
             self.lifted(target.name)
 
 

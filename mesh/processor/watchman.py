@@ -243,7 +243,7 @@ class Watchman(Owner["Post"]):
             )
             if not known:
                 post.register.accounts.since = header.offset
-            post.beat = Beat(header, self.responder.limits)
+            post.beat = Beat(header, self.responder.limits, self.responder.lifts)
             post.first = max(header.offset, min(first, high))
             post.end, post.noted, post.committed = high, header.offset, min(first, high)
             await self._restore(post)

@@ -121,7 +121,9 @@ class Finding:
     `thing` is what it is about: of one thing in one workflow there is one finding. `measure` says
     what was counted, `seen` how much, `limit` how much is allowed. `chain` are the tasks that led
     there, the task itself last. `evidence` are offsets in the audit partition. The watch adds `at`,
-    the offset by which it was found, and what the workflow had `spent` by then.
+    the offset by which it was found, and what the workflow had `spent` by then. `lift` is 0, or the
+    number of the order by which a person let the workflow go on: what is found again after it is
+    another finding.
     """
 
     detector: str
@@ -137,11 +139,13 @@ class Finding:
     text: str
     at: int = -1
     spent: Amount | None = None
+    lift: int = 0
 
     @property
     def id(self) -> str:
         """Derived from what it is about, so that a replay finds the same."""
-        return derive("incident", self.kind, self.detector, self.workflow, self.thing)
+        again = (self.lift,) if self.lift else ()
+        return derive("incident", self.kind, self.detector, self.workflow, self.thing, *again)
 
     def incident(self, partition: int) -> Incident:
         """Return the finding as it is put on the incidents' topic."""

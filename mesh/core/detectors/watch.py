@@ -7,7 +7,7 @@ under the same ids. What the watch keeps is plain data and grows with the open w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from mesh.core import facts as f
@@ -34,12 +34,16 @@ from mesh.core.detectors.ping_pong import PingPong
 from mesh.core.detectors.retry_storm import RetryStorm
 from mesh.core.detectors.stale_read import Inquiry, Reads
 from mesh.core.detectors.velocity import Velocity
+from mesh.core.halts import HaltOrder
 from mesh.core.ledger import OF_NO_TASK, Ledger
 from mesh.core.tasks import TaskState
 from mesh.core.values import Amount
 
 MAX_FINDINGS = 64
 """Findings about one workflow: whoever has not looked after so many will not after one more."""
+AGAIN = 2
+"""After a lift the same is told again when so many times as much was seen: a person who let it go
+on had seen the first, and each further one grants as much as there was."""
 MAX_FAILURES = 16
 """Times that a detector may raise before it is set aside: it is broken, not unlucky."""
 BROKEN = "detector-failed"
@@ -65,21 +69,31 @@ class _Workflow:
     """Mutable: the open tasks of one workflow, and what was found about it.
 
     `tasks` are the ledger's own; the ledger drops a task with the fact that ends it, and the
-    detectors are to see that fact with its task.
+    detectors are to see that fact with its task. `told` has of each finding how much was seen, and
+    the number of the lift after which it was told.
     """
 
     def __init__(self) -> None:
         self.tasks: dict[str, TaskState] = {}
-        self.told: set[str] = set()
+        self.told: dict[str, tuple[int, int]] = {}
 
 
 class Watch:
-    """Mutable: the detectors of one audit partition, and what they have said."""
+    """Mutable: the detectors of one audit partition, and what they have said.
+
+    A person who lifts a halt lets the workflow go on, and not for ever: what was told is told again
+    when there is twice as much of it. `lifts` are the orders by which workflows were lifted last,
+    by their names; a live view.
+    """
 
     def __init__(
-        self, limits: LimitTable | None = None, detectors: Sequence[Detector] | None = None
+        self,
+        limits: LimitTable | None = None,
+        detectors: Sequence[Detector] | None = None,
+        lifts: Mapping[str, HaltOrder] | None = None,
     ) -> None:
         self.limits = limits or LimitTable()
+        self.lifts: Mapping[str, HaltOrder] = {} if lifts is None else lifts
         self.detectors = list(all_detectors() if detectors is None else detectors)
         self._reads = [own for own in self.detectors if isinstance(own, Reads)]
         self._patient = [(own, own) for own in self.detectors if isinstance(own, Patient)]
@@ -123,6 +137,11 @@ class Watch:
         for detector in self.detectors:
             detector.forget(workflow)
 
+    def _lift_of(self, workflow: str, offset: int) -> int:
+        """Return the number of the order by which a person lets a workflow go on, 0 for none."""
+        order = self.lifts.get(workflow)
+        return order.number if order is not None and offset >= order.through else 0
+
     def _sight(
         self,
         record: f.Record,
@@ -162,11 +181,13 @@ class Watch:
             found = [self._broken(detector, sight, error)]
         if not found:
             return found
+        lift = self._lift_of(sight.opened.workflow, sight.record.offset) if self.lifts else 0
         new = []
         for one in found:
-            if one.id not in known.told and len(known.told) < MAX_FINDINGS:
-                known.told.add(one.id)
-                new.append(replace(one, at=sight.record.offset, spent=_spent(sight)))
+            if _is_due(one, lift, known):
+                known.told[one.id] = (one.seen, lift)
+                spent = _spent(sight)
+                new.append(replace(one, at=sight.record.offset, spent=spent, lift=lift))
         return new
 
     def _broken(self, detector: Detector, sight: Sight, error: Exception) -> Finding:
@@ -206,3 +227,12 @@ def _spent(sight: Sight) -> Amount | None:
     if sight.root.opened.task != sight.opened.workflow:
         return None
     return sight.ledger.cost(sight.root)
+
+
+def _is_due(finding: Finding, lift: int, known: _Workflow) -> bool:
+    """Tell whether a finding is to be told: the first time, or when a lift was used up."""
+    told = known.told.get(finding.id)
+    if told is None:
+        return len(known.told) < MAX_FINDINGS
+    seen, since = told
+    return lift > since and finding.seen >= AGAIN * seen

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mesh.core.detectors.limits import LimitTable
+from mesh.core.detectors.limits import Limits, LimitTable
+from mesh.core.detectors.no_progress import NoProgress
 from mesh.core.detectors.watch import (
     BROKEN,
     MAX_FAILURES,
@@ -12,6 +13,7 @@ from mesh.core.detectors.watch import (
     miscoordination_detectors,
     runaway_detectors,
 )
+from mesh.core.halts import HaltOrder
 from mesh.core.ledger import Ledger
 from tests.detection.story import SMALL, Story, replayed
 from tests.unit.core.detectors.seeing import Breaker, Finder, Looker
@@ -171,3 +173,47 @@ def test_a_replay_gives_the_same_ids() -> None:
         story.root.calls("status", {"of": 1}, {"status": "pending"})
     assert story.found
     assert [finding.id for finding in replayed(story)] == [finding.id for finding in story.found]
+
+
+def test_after_a_lift_the_same_is_told_again_when_there_is_twice_as_much() -> None:
+    story = Story(detectors=[Finder()])
+    lifts = story.watch.lifts = dict[str, HaltOrder]()
+    story.root.decides("0")
+    (first,) = story.found
+    for turn in range(5):
+        story.root.decides(f"before {turn}")
+    assert len(story.found) == 1
+    lifts["0-root"] = lift(3, story.records[-1].offset + 2)
+    story.root.decides("the person had looked further than this")
+    assert len(story.found) == 1
+    story.root.decides("after")
+    again = story.found[1]
+    assert (again.thing, again.lift) == (first.thing, 3)
+    assert again.seen >= 2 * first.seen
+    assert again.id != first.id
+    story.root.decides("more")
+    assert len(story.found) == 2, "once for each lift"
+    lifts["0-root"] = lift(5, 0)
+    for turn in range(again.seen):
+        story.root.decides(f"later {turn}")
+    assert [own.lift for own in story.found] == [0, 3, 5]
+    assert story.found[2].seen == 2 * again.seen
+
+
+def lift(number: int, through: int) -> HaltOrder:
+    return HaltOrder(
+        target="workflow/0-root", halted=False, number=number, person="ann", detector="",
+        because="go on", incident="", through=through,
+    )  # fmt: skip
+
+
+def test_a_row_that_goes_on_after_a_lift_is_found_again() -> None:
+    limits = LimitTable(mesh=Limits(stale_results=3))
+    story = Story({"x": 1}, limits=limits, detectors=[NoProgress()])
+    for _ in range(5):
+        story.root.calls("look", 1, "the same")
+    assert [own.seen for own in story.found] == [4]
+    story.watch.lifts = {"0-root": lift(2, 0)}
+    for _ in range(9):
+        story.root.calls("look", 1, "the same")
+    assert [own.seen for own in story.found] == [4, 8]
