@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mesh.core import effects as e
@@ -10,6 +12,7 @@ from mesh.core import messages as m
 from mesh.core.desk import BEGINNING, MARK_MS, UNKNOWN, Desk, earliest
 from mesh.core.ids import audit_partition
 from mesh.core.ledger import Ledger
+from mesh.core.standing import UNIT, Standing, Tally
 from mesh.core.tasks import Header, Supervision
 from mesh.core.values import Holder, Inbox, TaskPartition
 from tests.unit.core.fleet import ROOTS, SETTINGS, START_MS, Fleet, boss_and, card
@@ -252,3 +255,13 @@ def test_what_reached_the_log_without_a_report_is_found_by_reading() -> None:
     assert not boss.works, "its supervisor must not act on what it does not know to count"
     fleet.wait(13_000)
     assert boss.works[workflow].epoch == 2, "the first award did count, and had to run out"
+
+
+@pytest.mark.parametrize(
+    ("capability", "kept"), [("demo.own", True), ("parts.buy", True), ("demo.other", False)]
+)
+def test_standing_is_kept_of_what_may_be_auctioned_here(capability: str, kept: bool) -> None:
+    own = Desk(ME, INBOX, replace(card("boss", "demo.own"), calls=("parts.*",)), SETTINGS, 1)
+    tally = Tally(capability, version=1, good=UNIT)
+    own.standings.see(Standing(agent="ann", partition=0, since=0, tallies=(tally,)))
+    assert bool(own.standings.of("ann", capability).versions) is kept

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mesh.core.facts import SupervisionReleased, SupervisionTaken
@@ -12,6 +14,8 @@ from mesh.wire.headers import (
     format_traceparent,
     open_key,
     parse_traceparent,
+    span_id,
+    trace_of,
 )
 from tests.unit.wire.samples import FACTS, FINISHED, HOLDER, INBOX, LEASES, OPENED, RENEWED, SOURCE
 
@@ -81,3 +85,13 @@ def test_a_traceparent_is_read_and_written() -> None:
 )
 def test_what_is_no_traceparent(text: str) -> None:
     assert parse_traceparent(text) is None
+
+
+def test_all_who_work_on_a_workflow_come_to_the_same_trace() -> None:
+    given = replace(OPENED, traceparent=f"00-{TRACE}-{SPAN}-00")
+    assert trace_of(given) == Trace(TRACE, span_id(OPENED.task), 0)
+    alone = trace_of(replace(OPENED, traceparent="no trace"))
+    child = trace_of(replace(OPENED, traceparent="", task="0-child"))
+    assert alone.trace_id == child.trace_id != TRACE
+    assert alone.parent_id == span_id(OPENED.task) != child.parent_id
+    assert parse_traceparent(format_traceparent(alone)) == alone
