@@ -274,7 +274,7 @@ async def test_what_nobody_can_tell_is_no_conflict_and_an_update_does_not_try_ag
     assert (problem.key, problem.version, str(problem)) == ("a/b", 40, "too much came since")
 
     async def work(ctx: Context) -> object:
-        return await ctx.shared.update("a/b", lambda value: value)
+        return await ctx.shared.update("a/b", lambda value: (value or 0) + 1)
 
     assert type(await got(work, found(version=1), late)) is OutcomeUnknown
 
