@@ -88,7 +88,7 @@ layers: $(STAMP)
 
 rules: $(STAMP)
 	$(SAY) "== house rules"
-	@$(BIN)/python -m pytest -q $(wildcard tests/test_tidy.py tests/test_exports.py tests/test_schemas.py tests/test_docs.py)
+	@$(BIN)/python -m pytest -q $(wildcard tests/test_tidy.py tests/test_exports.py tests/test_schemas.py tests/test_docs.py tests/test_asyncapi.py)
 
 test: test-core test-fast test-slow test-kafka wheel-test image-check helm-check ## every test: core, fast, slow, real Kafka (needs java and mvn; else says so), built wheel, image, chart
 	$(SAY) "== make test: passed"
@@ -158,7 +158,7 @@ demo: $(STAMP) ## procurement on the embedded broker (ARGS="--broker kafka ...")
 # ------------------------------------------------------------------------------- deliverables
 
 docs: $(STAMP) ## rewrite what is generated in docs/, check the links
-	@$(BIN)/python -m pytest -q tests/test_docs.py tests/test_monitoring.py --rewrite
+	@$(BIN)/python -m pytest -q tests/test_docs.py tests/test_monitoring.py tests/test_asyncapi.py --rewrite
 
 build: $(STAMP) ## wheel and sdist into dist/
 	@rm -rf dist
