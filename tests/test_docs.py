@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -31,6 +32,23 @@ def unknown_targets(root: Path, page: str) -> list[str]:
     rules = re.findall(r"^([a-z-]+):", (root / "Makefile").read_text("utf-8"), re.MULTILINE)
     named = TARGET.findall((root / page).read_text("utf-8"))
     return sorted(set(named) - set(rules))
+
+
+def places(nav: object) -> list[str]:
+    """Return the files that a `nav` of mkdocs names."""
+    if isinstance(nav, dict):
+        return [file for inner in nav.values() for file in places(inner)]
+    return (
+        [file for inner in nav for file in places(inner)] if isinstance(nav, list) else [str(nav)]
+    )
+
+
+def misplaced(root: Path) -> list[str]:
+    """Return pages without a place in the nav, places without a page, and what is named twice."""
+    named = places(yaml.safe_load((root / "mkdocs.yml").read_text("utf-8"))["nav"])
+    pages = {page.relative_to(root / "docs").as_posix() for page in root.glob("docs/**/*.md")}
+    gone = {name for name in named if not (root / "docs" / name).is_file()}
+    return sorted(pages - set(named) | gone | {name for name in named if named.count(name) > 1})
 
 
 def regenerated(text: str) -> str:
@@ -55,6 +73,19 @@ def test_generated_parts_are_up_to_date(page: str, rewrite: bool) -> None:
         path.write_text(regenerated(text), "utf-8")
     else:
         assert text == regenerated(text), "run `make docs` and read the diff"
+
+
+def test_every_page_has_one_place_in_the_nav() -> None:
+    assert misplaced(ROOT) == []
+
+
+def test_a_page_or_a_place_too_many_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in ("a.md", "b.md", "c.md"):
+        (tmp_path / "docs" / name).touch()
+    nav = "nav: [{One: a.md}, {Two: [{Again: b.md}, b.md, gone.md]}]"
+    (tmp_path / "mkdocs.yml").write_text(nav)
+    assert misplaced(tmp_path) == ["b.md", "c.md", "gone.md"]
 
 
 def test_checks_see_a_dead_link_a_missing_target_and_a_stale_part(tmp_path: Path) -> None:
