@@ -88,7 +88,7 @@ layers: $(STAMP)
 
 rules: $(STAMP)
 	$(SAY) "== house rules"
-	@$(BIN)/python -m pytest -q $(wildcard tests/test_tidy.py tests/test_exports.py tests/test_schemas.py tests/test_docs.py tests/test_asyncapi.py)
+	@$(BIN)/python -m pytest -q $(wildcard tests/test_tidy.py tests/test_exports.py tests/test_schemas.py tests/test_docs.py)
 
 test: test-core test-fast test-slow test-kafka wheel-test image-check helm-check ## every test: core, fast, slow, real Kafka (needs java and mvn; else says so), built wheel, image, chart
 	$(SAY) "== make test: passed"
