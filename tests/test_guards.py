@@ -364,6 +364,7 @@ def test_wheel_refuses_what_is_not_mesh(tmp_path: Path, name: str) -> None:
     built = tmp_path / "parley_mesh-0.1.0-py3-none-any.whl"
     held = ["mesh/__init__.py", "mesh/py.typed"]
     held += [f"mesh/schemas/{path.name}" for path in (ROOT / "schemas").glob("*.avsc")]
+    held += [f"mesh/dashboard/page/{own}" for own in wheel.PAGE]
     with zipfile.ZipFile(built, "w") as archive:
         for member in held:
             archive.writestr(member, "")

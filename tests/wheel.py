@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 UV = Path(sys.executable).with_name("uv")
+PAGE = ("index.html", "app.js", "style.css", "vendor/preact.mjs")
 SMOKE = ("unit", "property", "scenarios", "contract", "replay")
 IMPORT_ALL = """
 import importlib, pkgutil, mesh
@@ -46,11 +47,12 @@ def main(wheel: Path) -> int:
 
 
 def check_contents(wheel: Path) -> None:
-    """The wheel holds mesh and every schema, and nothing of another import name."""
+    """The wheel holds mesh, every schema and the page, and nothing of another import name."""
     names = set(zipfile.ZipFile(wheel).namelist())
     foreign = {name for name in names if not name.startswith(("mesh/", "parley_mesh-"))}
     schemas = {f"mesh/schemas/{path.name}" for path in (ROOT / "schemas").glob("*.avsc")}
-    missing = (schemas | {"mesh/__init__.py", "mesh/py.typed"}) - names
+    page = {f"mesh/dashboard/page/{own}" for own in PAGE}
+    missing = (schemas | page | {"mesh/__init__.py", "mesh/py.typed"}) - names
     if foreign or missing:
         sys.exit(f"{wheel.name}: should not hold {sorted(foreign)}, lacks {sorted(missing)}")
 
