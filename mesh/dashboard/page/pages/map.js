@@ -16,7 +16,8 @@ const WINDOWS = [["60", "last hour"], ["15", "last 15 minutes"], ["5", "last 5 m
 const LARGE = { width: 194, height: 38, gap: 14, rows: 5, column: 96 };
 const SMALL = { width: 108, height: 22, gap: 7, rows: 6, column: 60 };
 const HEAD = 22; // of a lane, for its owner's name
-const SHOW_COUNTS = 26; // edges; with more their figures are in the list
+const SHOW_COUNTS = 26; // lines; with more their figures are in the list
+const MAX_LINES = 160; // the busiest; those of the agent that one looks at are drawn besides
 
 export function Map() {
   const { params } = place.value;
@@ -140,7 +141,10 @@ function Drawing({ data, chosen }) {
   const most = Math.max(2, ...lines.map((own) => own.awards));
   const from = (name) => (name === OUTSIDE ? { x: 80, y: places.middle } : { x: spots.get(name).x + size.width, y: spots.get(name).y + size.height / 2 });
   const to = (name) => ({ x: spots.get(name).x - 2, y: spots.get(name).y + size.height / 2 });
-  const drawn = lines.filter((own) => spots.has(own.agent) && (own.caller === OUTSIDE || spots.has(own.caller)));
+  const able = lines.filter((own) => spots.has(own.agent) && (own.caller === OUTSIDE || spots.has(own.caller)));
+  const crowded = able.length > MAX_LINES;
+  const busiest = crowded ? new Set([...able].sort((a, b) => b.awards - a.awards).slice(0, MAX_LINES)) : null;
+  const drawn = crowded ? able.filter((own) => busiest.has(own) || (looked !== null && touches(own))) : able;
   const names = [...spots.keys()];
   const focus = useRef(null);
   const step = (event, index) => {
@@ -158,9 +162,9 @@ function Drawing({ data, chosen }) {
     <svg ref=${focus} class=${size === SMALL ? "map small" : "map"} viewBox=${`0 0 ${width} ${height}`} style=${{ minWidth: `${Math.min(width, width * 0.62)}px`, maxWidth: `${width * 1.15}px` }} role="group" aria-label="Agents by owner; arrow keys go from one to the next, Enter chooses one">
       ${bands.map((own) => html`<g key=${own.owner} class="lane"><rect x="100" y=${own.top} width=${width - 104} height=${own.height} rx="10" /><text x="112" y=${own.top + 15}>${plain(own.owner, 60) || "no owner known"}</text></g>`)}
       ${places.quiet >= 0 && html`<text class="aside-text" x=${places.quiet} y="4">no delegation in the window</text>`}
-      <g class="edges">${drawn.map((own) => {
+      <g class=${crowded ? "edges crowded" : "edges"}>${drawn.map((own) => {
         const path = curve(from(own.caller), to(own.agent));
-        const thick = 1 + 3.6 * (Math.log(1 + own.awards) / Math.log(1 + most));
+        const thick = (crowded ? 0.6 : 1) + (crowded ? 1.6 : 3.6) * (Math.log(1 + own.awards) / Math.log(1 + most));
         return html`<g key=${own.key} class=${`edge ${failing(own)} ${touches(own) ? "" : "dim"}`}><path d=${path} stroke-width=${thick.toFixed(1)}><title>${told(own)}</title></path>${fresh.has(own.key) && html`<path key=${own.awards} class="pulse" d=${path} pathLength="100" stroke-width=${(thick + 1.5).toFixed(1)} />`}</g>`;
       })}</g>
       <g class="outside"><circle cx="48" cy=${places.middle} r="30" /><text x="48" y=${places.middle + 4} text-anchor="middle">outside</text></g>
@@ -174,7 +178,7 @@ function Drawing({ data, chosen }) {
         return html`<text key=${own.key} class=${touches(own) ? "" : "dim"} x=${(a.x + b.x) / 2} y=${(a.y + b.y) / 2 - 4} text-anchor="middle" aria-hidden="true">${count(own.awards)}</text>`;
       })}</g>`}
     </svg>
-    <p class="near faint" aria-hidden="true">${nodes.has(near) ? saying(nodes.get(near), stateOf(nodes.get(near))) : ""}</p></div>`;
+    <p class="near faint" aria-hidden="true">${nodes.has(near) ? saying(nodes.get(near), stateOf(nodes.get(near))) : ""}</p>${crowded && html`<p class="near">The busiest ${MAX_LINES} of ${count(able.length)} lines, and those of the agent you point at or choose; the list has them all.</p>`}</div>`;
 }
 
 const stateOf = (node) => (node.halted ? "halted" : node.state !== "active" ? node.state : node.instances === 0 ? "no instance" : "");
