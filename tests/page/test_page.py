@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page
+from playwright.sync_api import expect as assert_that
 
 from tests.page.conftest import PAGES, Served, Viewer
 from tests.page.crowd import Crowd
@@ -59,27 +60,29 @@ def test_axe_finds_nothing_on_any_page(office: Served, view: View, scheme: str) 
 def test_every_page_shows_what_is_there(office: Served, view: View) -> None:
     window = view(office.address)
     page = window.go("/")
-    expect(page.get_by_role("status").first).to_have_text("Live")
-    expect(page.locator(".recent li").first).to_be_visible()
+    assert_that(page.get_by_role("status").first).to_have_text("Live")
+    assert_that(page.locator(".recent li").first).to_be_visible()
     window.go("/map")
-    expect(page.locator("g.node")).to_have_count(5)
-    expect(page.locator("g.lane")).to_have_count(2)
+    assert_that(page.locator("g.node")).to_have_count(5)
+    assert_that(page.locator("g.lane")).to_have_count(2)
     window.go("/map?view=list")
-    expect(page.get_by_role("group", name="Agents by owner").locator("tbody tr")).to_have_count(5)
+    assert_that(
+        page.get_by_role("group", name="Agents by owner").locator("tbody tr")
+    ).to_have_count(5)
     window.go("/tasks")
-    expect(page.locator(".total")).to_have_text("20 workflows")
+    assert_that(page.locator(".total")).to_have_text("20 workflows")
     window.go("/registry")
-    expect(page.locator(".card")).to_have_count(5)
+    assert_that(page.locator(".card")).to_have_count(5)
     window.go("/incidents")
-    expect(page.locator(".incident")).to_contain_text("comes back in its own ancestry")
+    assert_that(page.locator(".incident")).to_contain_text("comes back in its own ancestry")
     window.go("/audit")
-    expect(page.locator(".rows .row").first).to_contain_text("0/")
+    assert_that(page.locator(".rows .row").first).to_contain_text("0/")
     window.go("/health")
-    expect(page.get_by_text("caught up")).to_be_visible()
+    assert_that(page.get_by_text("caught up")).to_be_visible()
     window.go("/budgets")
-    expect(page.get_by_text("No workflow is open.")).to_be_visible()
+    assert_that(page.get_by_text("No workflow is open.")).to_be_visible()
     window.go("/state")
-    expect(page.get_by_text("Nothing is in shared state.")).to_be_visible()
+    assert_that(page.get_by_text("Nothing is in shared state.")).to_be_visible()
 
 
 def test_an_empty_mesh_says_what_to_do(serve: Serve, view: View) -> None:
@@ -95,36 +98,36 @@ def test_a_chain_is_told_with_its_evidence(office: Served, view: View) -> None:
     window = view(office.address)
     page = window.go(chain_of(office))
     lines = page.locator(".line-of")
-    expect(lines.first).to_contain_text("Somebody outside the mesh asks for demo.work")
+    assert_that(lines.first).to_contain_text("Somebody outside the mesh asks for demo.work")
     page.get_by_text("What was handed down").nth(1).click()
     handed = page.locator(".handed").first
-    expect(handed).to_contain_text("$0.10")
-    expect(handed).to_contain_text("asks for demo.work")
+    assert_that(handed).to_contain_text("$0.10")
+    assert_that(handed).to_contain_text("asks for demo.work")
     where = lines.first.locator(".where")
     place = where.inner_text()
     where.click()
-    expect(page.locator("h1")).to_contain_text(place)
-    expect(page.get_by_text("have the SHA-256 that the server states")).to_be_visible()
+    assert_that(page.locator("h1")).to_contain_text(place)
+    assert_that(page.get_by_text("have the SHA-256 that the server states")).to_be_visible()
     window.go(f"{chain_of(office)}&view=list")
-    expect(page.locator("tbody tr")).to_have_count(4)
+    assert_that(page.locator("tbody tr")).to_have_count(4)
     window.go(f"{chain_of(office)}&view=time")
-    expect(page.locator(".gantt-row")).to_have_count(4)
+    assert_that(page.locator(".gantt-row")).to_have_count(4)
     window.go(f"{chain_of(office)}&view=tree")
     page.get_by_role("button", name="why did it go so?").first.click()
-    expect(page.get_by_text("everything agrees")).to_be_visible()
+    assert_that(page.get_by_text("everything agrees")).to_be_visible()
 
 
 def test_filters_live_in_the_address(office: Served, view: View) -> None:
     window = view(office.address)
     page = window.go("/tasks?failing=true")
-    expect(page.locator(".total")).to_have_text("1 workflow")
+    assert_that(page.locator(".total")).to_have_text("1 workflow")
     page.get_by_label("Failed only").uncheck()
-    expect(page.locator(".total")).to_have_text("20 workflows")
+    assert_that(page.locator(".total")).to_have_text("20 workflows")
     page.get_by_label("Goal, reason or id").fill("Order 7")
-    expect(page.locator(".total")).to_have_text("1 workflow")
+    assert_that(page.locator(".total")).to_have_text("1 workflow")
     assert "text=Order+7" in page.url
     page.reload()
-    expect(page.locator(".total")).to_have_text("1 workflow")
+    assert_that(page.locator(".total")).to_have_text("1 workflow")
 
 
 def test_long_lists_hold_few_rows_and_every_key_moves(serve: Serve, view: View) -> None:
@@ -132,32 +135,32 @@ def test_long_lists_hold_few_rows_and_every_key_moves(serve: Serve, view: View) 
     crowd.work(10_000)
     window = view(serve(crowd).address)
     page = window.go("/tasks?level=tasks")
-    expect(page.locator(".total")).to_have_text("3,636 tasks")
+    assert_that(page.locator(".total")).to_have_text("3,636 tasks")
     assert page.locator(".row").count() < 60
     page.locator(".row").first.focus()
     page.keyboard.press("End")
-    expect(page.locator(".row[data-index='3635']")).to_be_focused()
-    expect(page.locator(".row[data-index='3635']")).to_contain_text("demo.work")
+    assert_that(page.locator(".row[data-index='3635']")).to_be_focused()
+    assert_that(page.locator(".row[data-index='3635']")).to_contain_text("demo.work")
     page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")
-    expect(page.locator(".row[data-index='1']")).to_be_focused()
+    assert_that(page.locator(".row[data-index='1']")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator("main.chain h1")).to_be_focused()
+    assert_that(page.locator("main.chain h1")).to_be_focused()
 
 
 def test_three_hundred_agents_are_drawn_and_more_are_counted(serve: Serve, view: View) -> None:
     crowd = Crowd(agents=330, owners=12)
     crowd.work(2_000)
     page = view(serve(crowd).address).go("/map")
-    expect(page.locator("g.node")).to_have_count(300)
-    expect(page.locator(".lead")).to_contain_text("30 agents that did least")
+    assert_that(page.locator("g.node")).to_have_count(300)
+    assert_that(page.locator(".lead")).to_contain_text("30 agents that did least")
 
 
 def test_keys_alone_lead_through_every_page(office: Served, view: View) -> None:
     window = view(office.address)
     page = window.go("/")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="To the content")).to_be_focused()
+    assert_that(page.get_by_role("link", name="To the content")).to_be_focused()
     names = page.locator("nav a")
     for number in range(names.count()):
         link = names.nth(number)
@@ -165,8 +168,8 @@ def test_keys_alone_lead_through_every_page(office: Served, view: View) -> None:
         _tab_to(page, link)
         page.keyboard.press("Enter")
         window.shown()
-        expect(page.locator("h1")).to_have_text(re.compile(f"^{text}"))
-        expect(page.locator("h1")).to_be_focused() if number else None
+        assert_that(page.locator("h1")).to_have_text(re.compile(f"^{text}"))
+        assert_that(page.locator("h1")).to_be_focused() if number else None
         assert page.title().startswith(text)
         page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     window.go("/map")
@@ -174,14 +177,14 @@ def test_keys_alone_lead_through_every_page(office: Served, view: View) -> None:
     _tab_to(page, node)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    expect(page.locator(".chosen h2")).to_be_visible()
+    assert_that(page.locator(".chosen h2")).to_be_visible()
 
 
-def _tab_to(page: Page, target: object, most: int = 60) -> None:
+def _tab_to(page: Page, target: Locator, most: int = 60) -> None:
     """Press Tab until something has the focus, and see that the focus can be seen."""
     for _ in range(most):
         page.keyboard.press("Tab")
-        if target.evaluate("own => own === document.activeElement"):  # type: ignore[attr-defined]
+        if target.evaluate("own => own === document.activeElement"):
             return
     raise AssertionError(f"{most} times Tab did not lead to {target}")
 
@@ -232,22 +235,22 @@ def test_an_order_asks_for_a_reason(serve: Serve, view: View) -> None:
     page = window.go("/registry?agent=agent-000")
     page.get_by_role("button", name="Halt").click()
     dialog = page.get_by_role("dialog", name="Halt agent/agent-000")
-    expect(dialog.get_by_label("Because")).to_be_focused()
+    assert_that(dialog.get_by_label("Because")).to_be_focused()
     page.keyboard.press("Escape")
-    expect(dialog).to_have_count(0)
-    expect(page.get_by_text("Halted since")).to_have_count(0)
+    assert_that(dialog).to_have_count(0)
+    assert_that(page.get_by_text("Halted since")).to_have_count(0)
     page.get_by_role("button", name="Halt").click()
     dialog.get_by_label("Because").fill("it orders twice")
     assert window.axe() == []
     dialog.get_by_role("button", name="Halt").click()
-    expect(dialog).to_contain_text("agent/agent-000 is halted")
+    assert_that(dialog).to_contain_text("agent/agent-000 is halted")
     page.keyboard.press("Escape")
-    expect(page.locator(".note.warn")).to_contain_text("it orders twice")
+    assert_that(page.locator(".note.warn")).to_contain_text("it orders twice")
     window.go("/incidents?view=halts")
     page.get_by_role("button", name="Lift").click()
     page.get_by_role("dialog").get_by_label("Because").fill("it was a test")
     page.get_by_role("dialog").get_by_role("button", name="Lift").click()
-    expect(page.get_by_text("Nothing is halted.")).to_be_visible()
+    assert_that(page.get_by_text("Nothing is halted.")).to_be_visible()
 
 
 def test_a_phone_needs_no_scrolling_sideways(office: Served, view: View) -> None:
@@ -262,4 +265,4 @@ def test_what_the_log_lost_is_said(serve: Serve, view: View) -> None:
     crowd.work(300)
     crowd.broker.partitions("crowd.audit")[0].trim(100)
     page = view(serve(crowd).address).go("/")
-    expect(page.get_by_text("The story is complete since")).to_be_visible()
+    assert_that(page.get_by_text("The story is complete since")).to_be_visible()

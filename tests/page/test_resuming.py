@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
+from playwright.sync_api import expect as assert_that
 
 from tests.page.conftest import Served, Viewer
 from tests.page.crowd import Crowd
@@ -22,7 +23,7 @@ def told(page: Page) -> dict[str, str]:
 def see_all(page: Page, crowd: Crowd, before: int) -> None:
     """See that the page was told every fact since, each once."""
     value = page.locator("#own div", has_text="facts told").locator("dd")
-    expect(value).to_have_text(f"{crowd.facts - before:,}", timeout=30_000)
+    assert_that(value).to_have_text(f"{crowd.facts - before:,}", timeout=30_000)
     assert told(page)["told twice, and dropped"] == "0"
     assert told(page)["times it had to load again"] == "0"
 
@@ -36,16 +37,16 @@ def test_a_server_that_starts_again_and_a_cut_connection(
     window = view(served.address)
     page = window.go("/health")
     before = crowd.facts
-    expect(page.locator(".link")).to_have_text("Live")
+    assert_that(page.locator(".link")).to_have_text("Live")
 
     served.do(lambda: crowd.work(50))
     see_all(page, crowd, before)
 
     served.stop()
-    expect(page.locator(".link")).to_contain_text("Cut off")
+    assert_that(page.locator(".link")).to_contain_text("Cut off")
     served.do(lambda: crowd.work(500))
     served.start(int(served.address.rpartition(":")[2]))
-    expect(page.locator(".link")).to_have_text("Live", timeout=30_000)
+    assert_that(page.locator(".link")).to_have_text("Live", timeout=30_000)
     served.do(lambda: crowd.work(50))
     see_all(page, crowd, before)
 
@@ -64,17 +65,17 @@ def test_the_audit_stream_as_it_comes_and_while_it_is_paused(
     crowd.work(60)
     served = serve(crowd)
     page = view(served.address).go("/audit")
-    expect(page.locator(".link")).to_have_text("Live")
+    assert_that(page.locator(".link")).to_have_text("Live")
     lead = page.locator("p.lead")
-    expect(lead).to_have_text(f"{crowd.facts} facts")
+    assert_that(lead).to_have_text(f"{crowd.facts} facts")
     served.do(lambda: crowd.work(40))
-    expect(lead).to_have_text(f"{crowd.facts} facts")
+    assert_that(lead).to_have_text(f"{crowd.facts} facts")
     page.get_by_role("button", name="Pause").click()
     shown = crowd.facts
     served.do(lambda: crowd.work(40))
-    expect(lead).to_contain_text(f"{crowd.facts - shown} facts since")
+    assert_that(lead).to_contain_text(f"{crowd.facts - shown} facts since")
     page.get_by_role("button", name="Resume").click()
-    expect(lead).to_have_text(f"{crowd.facts} facts")
+    assert_that(lead).to_have_text(f"{crowd.facts} facts")
     places = [own.inner_text() for own in page.locator(".row .where").all()]
     assert places == sorted(places, key=lambda own: -int(own.partition("/")[2]))
     assert len(set(places)) == len(places)
