@@ -38,12 +38,12 @@ export async function act(path, body) {
   return shape;
 }
 
-// What a path answers; asked again when `news` (signals) move, at most every FRESH_MS.
-export function useAsked(path, params = {}, news = []) {
+// What a path answers; asked again when `news` (signals) move, at most every `fresh` ms.
+export function useAsked(path, params = {}, news = [], fresh = FRESH_MS) {
   const [state, setState] = useState({ data: null, problem: null, of: "" });
   const key = path && address(path, params);
   const moved = news.map((own) => own.value).join();
-  const memory = useRef({ asked: 0, busy: false, again: 0, key: "" });
+  const memory = useRef({ asked: 0, busy: false, again: 0, fresh });
   const run = useRef(null);
   run.current = () => {
     const own = memory.current;
@@ -90,7 +90,7 @@ export function useAsked(path, params = {}, news = []) {
 }
 
 const passing = (problem) => problem.status === 0 || problem.status === 503;
-const wait = (own) => Math.max(50, own.asked + FRESH_MS - performance.now());
+const wait = (own) => Math.max(50, own.asked + (own.fresh ?? FRESH_MS) - performance.now());
 
 // A long list, of which the parts in sight are asked for, and few others are kept.
 export const CHUNK = 100;

@@ -15,6 +15,8 @@ const MANY = 60; // with more nodes they are drawn small
 const WINDOWS = [["60", "last hour"], ["15", "last 15 minutes"], ["5", "last 5 minutes"], ["1", "last minute"]];
 const LARGE = { width: 194, height: 38, gap: 14, rows: 5, column: 96 };
 const SMALL = { width: 108, height: 22, gap: 7, rows: 6, column: 60 };
+const REFRESH_MS = 3000;
+const MAX_MOVING = 6; // lines on which something moves at a time: each is drawn in every frame
 const HEAD = 22; // of a lane, for its owner's name
 const SHOW_COUNTS = 26; // lines; with more their figures are in the list
 const MAX_LINES = 160; // the busiest; those of the agent that one looks at are drawn besides
@@ -22,7 +24,7 @@ const MAX_LINES = 160; // the busiest; those of the agent that one looks at are 
 export function Map() {
   const { params } = place.value;
   const minutes = params.minutes ?? "60";
-  const asked = useAsked("/map", { minutes }, [pulse, resets, changed.registry, changed.halts]);
+  const asked = useAsked("/map", { minutes }, [pulse, resets, changed.registry, changed.halts], REFRESH_MS);
   return html`<${Heading} aside=${html`<div class="filters"><${Views} name="view" label="Shown as" options=${[["map", "Map"], ["list", "List"]]} /><${Select} name="minutes" label="Window" options=${WINDOWS} fallback="60" /></div>`}>Map<//>
     <${Asked} of=${asked}>${(data) => html`<${Shown} data=${data} list=${params.view === "list"} chosen=${params.agent} />`}<//>`;
 }
@@ -202,8 +204,8 @@ function Node({ node, x, y, size, index, entry, chosen, dim, onStep, onNear }) {
 // The lines that grew since the figures before: something moves along them.
 function useGrown(lines) {
   const before = useRef(null);
-  const grown = new Set();
-  if (before.current !== null) for (const own of lines) if (own.awards > (before.current.get(own.key) ?? 0)) grown.add(own.key);
+  const more = before.current === null ? [] : lines.filter((own) => own.awards > (before.current.get(own.key) ?? 0));
+  const grown = new Set(more.slice(0, MAX_MOVING).map((own) => own.key));
   useEffect(() => { before.current = new globalThis.Map(lines.map((own) => [own.key, own.awards])); }, [lines]);
   return grown;
 }
