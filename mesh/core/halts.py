@@ -105,8 +105,10 @@ class Halts:
         self._in_force.pop(order.target, None)
         if order.halted:
             self._in_force[order.target] = order
-        halted = (target_of(own) for own in self._in_force)
-        self.agents = frozenset(own.name for own in halted if own and own.kind is TargetKind.AGENT)
+        target = target_of(order.target)
+        if target is not None and target.kind is TargetKind.AGENT:
+            others = self.agents - {target.name}
+            self.agents = others | {target.name} if order.halted else others
         return True
 
     def next_order(  # noqa: PLR0913 - what an order says

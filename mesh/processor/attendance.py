@@ -35,10 +35,21 @@ _log = logging.getLogger(__name__)
 
 
 class _Known(NamedTuple):
-    """The oldest task that waits for a capability, as long as nothing more is committed."""
+    """The oldest task that waits for a capability, as long as nothing more is committed.
+
+    None if all have ended, as long as nothing is behind them, either.
+    """
 
     committed: Mapping[Place, Commit | None]
-    oldest: Position
+    behind: Mapping[Place, tuple[int, int]]
+    oldest: Position | None
+
+    def holds(
+        self, committed: Mapping[Place, Commit | None], behind: Mapping[Place, tuple[int, int]]
+    ) -> bool:
+        """Tell whether it is still so: to find it out anew reads the audit stream."""
+        same = self.committed == committed
+        return same and (self.oldest is not None or self.behind == behind)
 
 
 class Attendance:
@@ -52,7 +63,8 @@ class Attendance:
         self._known: dict[str, _Known] = {}
 
     def __repr__(self) -> str:
-        return f"<Attendance {self.directory}, {len(self._known)} wait>"
+        wait = sum(own.oldest is not None for own in self._known.values())
+        return f"<Attendance {self.directory}, {wait} wait>"
 
     async def look(self, now_ms: int) -> list[Waiting]:
         """Return what waits for a capability that nobody serves. `now_ms` is since 1970.
@@ -70,8 +82,7 @@ class Attendance:
                 lonely.append(topic.name)
         found = [await self._waiting(capability) for capability in lonely]
         waiting = [own for own in found if own is not None]
-        kept = {own.capability for own in waiting}
-        self._known = {name: own for name, own in self._known.items() if name in kept}
+        self._known = {name: own for name, own in self._known.items() if name in lonely}
         return waiting
 
     # --- who is there ---------------------------------------------------------------------------
@@ -123,11 +134,11 @@ class Attendance:
         if not behind:
             return None
         known = self._known.get(capability)
-        if known is None or known.committed != committed:
+        if known is None or not known.holds(committed, behind):
             oldest = await self._oldest(capability, behind, committed)
-            if oldest is None:
-                return None
-            known = self._known[capability] = _Known(committed, oldest)
+            known = self._known[capability] = _Known(committed, behind, oldest)
+        if known.oldest is None:
+            return None
         records = sum(high - first for first, high in behind.values())
         return Waiting(capability, records, known.oldest)
 

@@ -67,8 +67,10 @@ class Recent:
         for key in keys:
             self._decode(key.encode())
         for own in asked:
+            # one that cannot be judged stays there, to be answered all the same: see the survey
+            incident = self.versions.judge(own.inquiry, own.post.partition)
             watchman.inquiries.popleft()
-            watchman.answer(own, self.versions.judge(own.inquiry, own.post.partition))
+            watchman.answer(own, incident)
         self.asked += len(asked)
 
     async def _read(self, partition: int, low: int, high: int) -> None:

@@ -17,6 +17,7 @@ was found is acknowledged. Without such notes it begins where the watchmen do.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import aclosing
 from functools import cache
@@ -57,6 +58,7 @@ class Rounds:
         self._topic = topics.audit(mesh)
         self._open = topics.open_workflows(mesh)
         self._next: dict[int, int] = {}
+        self._begun: dict[int, int] = {}
         self._last_ms: dict[int, int] = {}
         self._seen_ms = 0
         self._noted = 0
@@ -76,12 +78,22 @@ class Rounds:
         for partition, (low, high) in ends.items():
             if partition not in self._next:
                 self._next[partition] = await self._begin(partition, low, high)
+                self._begun[partition] = high
             first = max(low, self._next[partition])
             end = min(high, first + ROUND_RECORDS)
             await self._read(partition, first, end)
             if end < high:
                 through_ms = min(through_ms, self._last_ms.get(partition, 0))
         return self.twins.advance(through_ms - SKEW_MS)
+
+    def is_known_elsewhere(self, found: Incident) -> bool:
+        """Tell whether whoever went round before may have told it: it was there at our beginning.
+
+        What came later only a worker that was replaced and goes on may tell, too: the same, once
+        more.
+        """
+        last = found.evidence[-1]
+        return last.offset < self._begun[last.partition]
 
     async def _begin(self, partition: int, low: int, high: int) -> int:
         place = Place(self._open, partition)
@@ -95,6 +107,7 @@ class Rounds:
                 async for batch in batches:
                     for record in batch:
                         self._see(record)
+                    await asyncio.sleep(0)  # what is there already would come without a pause
         self._next[partition] = max(end, first)
 
     def _see(self, record: Incoming) -> None:

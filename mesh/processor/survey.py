@@ -32,6 +32,7 @@ from mesh.core.ids import derive
 from mesh.errors import TransportError
 from mesh.ports import Log
 from mesh.processor.attendance import Attendance
+from mesh.processor.post import Post
 from mesh.processor.recent import Recent
 from mesh.processor.rounds import Rounds
 from mesh.processor.watchman import Watchman
@@ -77,6 +78,7 @@ class Survey:
         self._ticks = ticks
         self._looked_ms = -ATTENDANCE_MS
         self._found: list[Incident] = []
+        self._post: Post | None = None
         self._failures: Counter[str] = Counter()
 
     def __repr__(self) -> str:
@@ -95,6 +97,7 @@ class Survey:
             duplicate_work.KIND: self._go_round,
             starvation.KIND: self._look_around,
         }
+        self._see_whose()
         for detector, look in looks.items():
             try:
                 if self._failures[detector] < MAX_FAILURES:
@@ -106,6 +109,17 @@ class Survey:
                 self._broken(detector, error)
         if self._failures[stale_read.KIND] >= MAX_FAILURES:
             self._give_up()
+
+    def _see_whose(self) -> None:
+        """Begin anew with each taking of the first partition, though it was ours a moment ago.
+
+        What was on its way when it was given up may be told by nobody else.
+        """
+        post = self._watchman.parts.get(OWN)
+        if post is not self._post:
+            self._post = post
+            self.rounds, self._found = None, []
+            self.starvation = Starvation()
 
     def _broken(self, detector: str, error: Exception) -> None:
         """Let a detector begin anew, and tell that it failed."""
@@ -145,14 +159,13 @@ class Survey:
 
     async def _go_round(self) -> None:
         if not self._is_ours:
-            self.rounds, self._found = None, []
             return
         if self.rounds is None:
             self.rounds = Rounds(self._log, self._mesh)
         twins = self.rounds.twins
         twins.limits = self._watchman.responder.limits
         self._found += await self.rounds.go()
-        known, self._found = await self._known(self._found), []
+        known, self._found = await self._known(self.rounds, self._found), []
         for incident in known:
             at = incident.evidence[-1].offset if twins.is_open(incident.task) else None
             self._watchman.tell(OWN, incident, incident.workflow, at=at)
@@ -161,9 +174,7 @@ class Survey:
 
     async def _look_around(self) -> None:
         now_ms = self._ticks() // 1_000_000
-        if not self._is_ours:
-            self.starvation = Starvation()
-        elif now_ms >= self._looked_ms + ATTENDANCE_MS:
+        if self._is_ours and now_ms >= self._looked_ms + ATTENDANCE_MS:
             self._looked_ms = now_ms
             self.starvation.limits = self._watchman.responder.limits
             waiting = await self.attendance.look(self._clock() // 1_000_000)
@@ -172,11 +183,10 @@ class Survey:
                 capability = incident.evidence[0].stream.partition(".")[2]
                 self._watchman.tell(OWN, incident, capability)
 
-    async def _known(self, found: Sequence[Incident]) -> Sequence[Incident]:
+    async def _known(self, rounds: Rounds, found: Sequence[Incident]) -> Sequence[Incident]:
         """Return what is found, as it was told where it was: by who was here before."""
-        if not found:
-            return ()
-        told = await self._watchman.responder.told({own.workflow for own in found})
+        old = {own.workflow for own in found if rounds.is_known_elsewhere(own)}
+        told = await self._watchman.responder.told(old)
         return [told.get(own.id, own) for own in found]
 
     @property

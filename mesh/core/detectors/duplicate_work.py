@@ -197,7 +197,7 @@ class Twins:
         self, span: Span, at_ms: int, ancestors: tuple[Ancestor, ...]
     ) -> Iterator[Incident]:
         """Judge whoever came second; yields what is found."""
-        if span.until_ms < at_ms:
+        if span.until_ms < at_ms or span.kin.told >= MAX_TOLD:
             return
         first: dict[str, Span] = {}
         for other in sorted(span.kin.spans.values(), key=lambda own: own.order):
@@ -206,7 +206,7 @@ class Twins:
             if other.until_ms >= at_ms:
                 first.setdefault(other.workflow, other)
         limits = self._limits(span, ancestors)
-        if span.workflow in first or len(first) < limits.duplicates or span.kin.told >= MAX_TOLD:
+        if span.workflow in first or len(first) < limits.duplicates:
             return
         span.kin.told += 1
         yield _incident(span, list(first.values()), ancestors, limits)

@@ -16,27 +16,29 @@ WORDS = ("what is cosmetic alone", "identifiers and times alone")
 class Loop:
     """Mutable: looks up the ancestry of each task that is opened; keeps only what it found.
 
-    What goes on below a loop that was found is that loop, and not found again.
+    What goes on below a loop that was found is that loop, and there is no other: it is counted on.
     """
 
     name = "loop"
     kinds: frozenset[type] = frozenset({f.TaskOpened})
 
     def __init__(self) -> None:
-        self._found: dict[str, set[str]] = {}
+        self._found: dict[str, dict[str, str]] = {}
 
     def see(self, sight: Sight) -> Sequence[Finding]:
         """Take one fact; see `frame.Detector`."""
         fact = sight.opened
         if all(own.capability != fact.capability for own in fact.ancestors):
             return ()
-        found = self._found.get(fact.workflow, frozenset[str]())
-        if any(own.task in found for own in fact.ancestors):
-            return ()
         seen = _seen(sight)
         if seen is None:
             return ()
-        self._found.setdefault(fact.workflow, set()).add(fact.task)
+        found = self._found.setdefault(fact.workflow, {})
+        above_it = {found[own.task] for own in fact.ancestors if own.task in found}
+        if not above_it:
+            found[fact.task] = seen.thing
+        elif seen.thing not in above_it:
+            return ()
         return (seen.of(self.name, sight.task),)
 
     def forget(self, workflow: str) -> None:

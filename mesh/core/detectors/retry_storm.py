@@ -24,6 +24,17 @@ MAX_THINGS = 1_024
 """Things of one workflow that failed last, each with its failures; older ones are forgotten."""
 
 
+class _Row:
+    """Mutable: the last failures in a row of one thing, and how many there were in its storm.
+
+    `last` has the time and the offset of each. `storm` is 0 while there is none.
+    """
+
+    def __init__(self) -> None:
+        self.last: deque[tuple[int, int]] = deque()
+        self.storm = 0
+
+
 class RetryStorm:
     """Mutable: the last failures in a row of each thing, in each workflow."""
 
@@ -33,7 +44,7 @@ class RetryStorm:
     )
 
     def __init__(self) -> None:
-        self._rows: dict[str, dict[str, deque[tuple[int, int]]]] = {}
+        self._rows: dict[str, dict[str, _Row]] = {}
 
     def see(self, sight: Sight) -> Sequence[Finding]:
         """Take one fact; see `frame.Detector`."""
@@ -70,22 +81,25 @@ class RetryStorm:
         row = rows.pop(key, None)
         if row is None:
             make_room(rows, MAX_THINGS)
-            row = deque()
+            row = _Row()
         rows[key] = row
-        row.append((sight.now_ms, sight.record.offset))
-        while len(row) > 2 * max(sight.limits.retries_alike, sight.limits.retries) + 1:
-            row.popleft()
-        last = list(row)[-limit - 1 :]
+        row.last.append((sight.now_ms, sight.record.offset))
+        while len(row.last) > 2 * max(sight.limits.retries_alike, sight.limits.retries) + 1:
+            row.last.popleft()
+        last = list(row.last)[-limit - 1 :]
         took_ms = sight.now_ms - last[0][0]
         if len(last) <= limit or took_ms > sight.limits.retry_window_ms or _backs_off(last):
+            row.storm = 0
             return None
+        row.storm = row.storm + 1 if row.storm else len(last)
+        which = "" if row.storm == len(last) else f", the last {len(last)} of them"
         return Seen(
             thing=key,
             measure="failures of the same thing in a row",
-            seen=len(last),
+            seen=row.storm,
             limit=limit,
             evidence=[offset for _, offset in last],
-            text=f"within {took_ms / 1000:.1f} s",
+            text=f"{which} within {took_ms / 1000:.1f} s",
         )
 
 
@@ -120,7 +134,7 @@ def _told(seen: Seen, name: str, reason: str) -> Seen:
         limit=seen.limit,
         evidence=seen.evidence,
         text=(
-            f"{name} {with_input}failed {seen.seen} times in a row {seen.text} ({seen.limit} "
+            f"{name} {with_input}failed {seen.seen} times in a row{seen.text} ({seen.limit} "
             f"allowed), and was tried again each time. The last error: {quote(reason)}"
         ),
     )

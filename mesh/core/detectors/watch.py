@@ -69,8 +69,8 @@ class _Workflow:
     """Mutable: the open tasks of one workflow, and what was found about it.
 
     `tasks` are the ledger's own; the ledger drops a task with the fact that ends it, and the
-    detectors are to see that fact with its task. `told` has of each finding how much was seen, and
-    the number of the lift after which it was told.
+    detectors are to see that fact with its task. `told` has of each finding how much was seen before
+    the next lift, and the number of the lift after which it was told.
     """
 
     def __init__(self) -> None:
@@ -188,6 +188,8 @@ class Watch:
                 known.told[one.id] = (one.seen, lift)
                 spent = _spent(sight)
                 new.append(replace(one, at=sight.record.offset, spent=spent, lift=lift))
+            else:
+                _note_more(one, lift, known)
         return new
 
     def _broken(self, detector: Detector, sight: Sight, error: Exception) -> Finding:
@@ -236,3 +238,14 @@ def _is_due(finding: Finding, lift: int, known: _Workflow) -> bool:
         return len(known.told) < MAX_FINDINGS
     seen, since = told
     return lift > since and finding.seen >= AGAIN * seen
+
+
+def _note_more(finding: Finding, lift: int, known: _Workflow) -> None:
+    """Note how much there is of what was told, until a person has lifted it.
+
+    Twice that is told again. Who begins anew knows the last lift alone, and not what was told after
+    those before it: by what there was at the last both come to the same.
+    """
+    told = known.told.get(finding.id)
+    if told is not None and lift <= told[1]:
+        known.told[finding.id] = (max(told[0], finding.seen), told[1])

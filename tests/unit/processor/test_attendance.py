@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -126,3 +127,30 @@ async def test_metadata_of_somebody_else_let_all_be_read(site: Site) -> None:
     group = site.mesh.broker.group(topics.supervisors(MESH))
     group.committed[Place(TASKS, 0)] = Commit(0, "whatever")
     assert len(await site.look()) == 1
+
+
+async def test_the_audit_stream_is_read_anew_only_when_something_has_changed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.mesh.submit("plan.change", Order(order=1), Done)
+    group = site.mesh.broker.group(topics.supervisors(MESH))
+    group.committed.pop(Place(TASKS, 0), None)
+    await site.leave()
+    read = 0
+    oldest = site.attendance._oldest
+
+    async def counted(*args: Any) -> Position | None:
+        nonlocal read
+        read += 1
+        return await oldest(*args)
+
+    monkeypatch.setattr(site.attendance, "_oldest", counted)
+    for _ in range(3):
+        assert await site.look() == []
+    assert read == 1
+    assert "0 wait" in repr(site.attendance)
+    await site.put()
+    for _ in range(3):
+        assert len(await site.look()) == 1
+    assert read == 2
+    assert "1 wait" in repr(site.attendance)

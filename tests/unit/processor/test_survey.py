@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 import pytest
 
@@ -216,6 +216,8 @@ async def test_a_detector_that_raises_is_an_incident_and_the_others_go_on(
     monkeypatch.setattr(stale_read.Versions, "judge", fail)
     await worker.look()
     assert not worker.watchman.inquiries, "nothing is held back by it"
+    parts = mesh.broker.partitions(AUDIT)
+    assert dict(worker.watchman.settled()) == {part.place.partition: part.high for part in parts}
     (broken,) = worker.found(BROKEN)
     assert (broken.detector, broken.seen, broken.workflow) == ("stale-read", 1, "")
     assert broken.text == (
@@ -249,3 +251,43 @@ async def test_a_detector_that_raises_too_often_is_set_aside(
     assert len(ids) == 6, "each failed, and each was set aside"
     assert "set aside" in worker.found(BROKEN)[-1].text
     await worker.stop()
+
+
+async def test_whoever_takes_the_first_partition_again_goes_round_anew(mesh: MemoryMesh) -> None:
+    (worker,) = await workers(mesh, (0, 1))
+    await crossed(mesh)
+    await worker.see()
+    await worker.look(1)
+    before = worker.survey.rounds
+    assert before is not None
+    await worker.watchman.take(OWN, 0)
+    await worker.look()
+    assert worker.survey.rounds is not before, "what was on its way may be told by nobody else"
+    assert len({own.id for own in worker.found("duplicate-work")}) == 1
+    await worker.stop()
+
+
+async def test_incidents_are_read_for_what_somebody_else_may_have_told_alone(
+    mesh: MemoryMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (worker,) = await workers(mesh, (0, 1))
+    await worker.look()
+    asked: list[object] = []
+    responder = worker.watchman.responder
+    read = responder.told
+
+    async def told(workflows: Collection[str]) -> Mapping[str, Incident]:
+        asked.extend(workflows)
+        return await read(workflows)
+
+    monkeypatch.setattr(responder, "told", told)
+    await crossed(mesh)
+    await worker.look()
+    assert len(worker.found("duplicate-work")) == 1
+    assert not asked, "it came after this worker began"
+
+    (later,) = await workers(mesh, (0, 1))
+    monkeypatch.setattr(later.watchman.responder, "told", told)
+    await later.look()
+    assert len(set(asked)) == 1
+    await asyncio.gather(worker.stop(), later.stop())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mesh.core.detectors.limits import Limits, LimitTable
 from mesh.core.detectors.loop import Loop
+from mesh.core.halts import HaltOrder
 from mesh.core.values import Body
 from tests.detection.story import Part, Story
 
@@ -88,3 +89,29 @@ def test_contents_that_are_not_at_hand_are_compared_by_hash() -> None:
     bodies = [Body(bytes([n]) * 32, "application/json", None) for n in (1, 1, 1, 2)]
     assert story_of(*bodies[:3]).kinds == {"loop"}
     assert story_of(*bodies[1:]).found == []
+
+
+def test_a_loop_that_a_person_lets_go_on_is_found_again_at_twice_as_many_returns() -> None:
+    story = Story({"x": 1}, detectors=[Loop()])
+    part = story.root
+    for _ in range(3):
+        part = part.asks("demo.plan", {"a": 1})
+    story.watch.lifts = {"0-root": lift(2)}
+    for _ in range(4):
+        part = part.asks("demo.plan", {"a": 1})
+    assert [own.seen for own in story.found] == [2, 4]
+
+
+def test_what_else_comes_back_below_a_loop_is_that_loop() -> None:
+    story = Story({"x": 1}, detectors=[Loop()])
+    part = story.root
+    for _ in range(5):
+        part = part.asks("demo.plan", {"a": 1}).asks("demo.check", {"b": 1})
+    assert len(story.found) == 1
+
+
+def lift(number: int) -> HaltOrder:
+    return HaltOrder(
+        target="workflow/0-root", halted=False, number=number, person="ann", detector="",
+        because="go on", incident="", through=0,
+    )  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 
 from mesh.core.detectors.limits import Limits, LimitTable
 from mesh.core.detectors.retry_storm import MAX_THINGS, RetryStorm
+from mesh.core.halts import HaltOrder
 from tests.detection.story import SMALL, Story
 
 
@@ -138,5 +139,23 @@ def test_only_the_last_failures_are_kept() -> None:
     fail(story, 12, wait_ms=40_000)
     (detector,) = story.watch.detectors
     assert isinstance(detector, RetryStorm)
-    assert {len(row) for row in detector._rows["0-root"].values()} == {7}
+    assert {len(row.last) for row in detector._rows["0-root"].values()} == {7}
     assert story.found == []
+
+
+def test_a_storm_that_a_person_lets_go_on_is_found_again_at_twice_as_many_failures() -> None:
+    story = begin(retries_alike=2)
+    fail(story, 3)
+    story.watch.lifts = {"0-root": lift(2)}
+    fail(story, 2)
+    assert [own.seen for own in story.found] == [3]
+    fail(story, 1)
+    assert [own.seen for own in story.found] == [3, 6]
+    assert "failed 6 times in a row, the last 3 of them within 0.0 s" in story.found[1].text
+
+
+def lift(number: int) -> HaltOrder:
+    return HaltOrder(
+        target="workflow/0-root", halted=False, number=number, person="ann", detector="",
+        because="go on", incident="", through=0,
+    )  # fmt: skip

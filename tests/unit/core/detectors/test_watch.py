@@ -186,18 +186,23 @@ def test_after_a_lift_the_same_is_told_again_when_there_is_twice_as_much() -> No
     lifts["0-root"] = lift(3, story.records[-1].offset + 2)
     story.root.decides("the person had looked further than this")
     assert len(story.found) == 1
-    story.root.decides("after")
+    (detector,) = story.watch.detectors
+    assert isinstance(detector, Finder)
+    lifted = len(detector.sights)
+    while len(story.found) == 1:
+        story.root.decides("after")
     again = story.found[1]
     assert (again.thing, again.lift) == (first.thing, 3)
-    assert again.seen >= 2 * first.seen
+    assert again.seen == 2 * lifted, "twice what there was when a person let it go on"
     assert again.id != first.id
     story.root.decides("more")
     assert len(story.found) == 2, "once for each lift"
+    lifted = len(detector.sights)
     lifts["0-root"] = lift(5, 0)
-    for turn in range(again.seen):
-        story.root.decides(f"later {turn}")
+    while len(story.found) == 2:
+        story.root.decides("later")
     assert [own.lift for own in story.found] == [0, 3, 5]
-    assert story.found[2].seen == 2 * again.seen
+    assert story.found[2].seen == 2 * lifted
 
 
 def lift(number: int, through: int) -> HaltOrder:
@@ -217,3 +222,22 @@ def test_a_row_that_goes_on_after_a_lift_is_found_again() -> None:
     for _ in range(9):
         story.root.calls("look", 1, "the same")
     assert [own.seen for own in story.found] == [4, 8]
+
+
+def test_who_begins_again_and_knows_the_last_lift_alone_finds_the_same_after_it() -> None:
+    one, other = Story(detectors=[Finder()]), Story(detectors=[Finder()])
+    one.watch.lifts = dict[str, HaltOrder]()
+    for turn in range(5):
+        one.root.decides(f"before {turn}")
+    for number in (2, 4):
+        while len(one.found) < number // 2:
+            one.root.decides("until it is found")
+        one.watch.lifts = {"0-root": lift(number, one.records[-1].offset + 1)}
+    assert [own.lift for own in one.found] == [0, 2]
+    other.watch.lifts = one.watch.lifts
+    while len(one.found) == 2:
+        one.root.decides("on")
+    while len(other.records) < len(one.records):
+        other.root.decides("the same")
+    assert [own.lift for own in other.found] == [0, 4]
+    assert (other.found[-1].id, other.found[-1].at) == (one.found[-1].id, one.found[-1].at)
