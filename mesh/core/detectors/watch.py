@@ -69,8 +69,8 @@ class _Workflow:
     """Mutable: the open tasks of one workflow, and what was found about it.
 
     `tasks` are the ledger's own; the ledger drops a task with the fact that ends it, and the
-    detectors are to see that fact with its task. `told` has of each finding how much was seen before
-    the next lift, and the number of the lift after which it was told.
+    detectors are to see that fact with its task. `told` has of each finding how much was seen
+    before the next lift, and the number of the lift after which it was told.
     """
 
     def __init__(self) -> None:
