@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mesh.cli.failures import CommandError, Exit, not_found
 from mesh.core.halts import HaltOrder, Halts, TargetKind
 from mesh.ports import Log
-from mesh.runtime.orders import OrderDesk, Orders, Standing, open_tasks
+from mesh.runtime.orders import InForce, OrderDesk, Orders, open_tasks
 from mesh.telling import shapes, words
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Desk(OrderDesk):
     def __init__(self, log: Log, config: Config, out: Out) -> None:
         super().__init__(log, config.mesh, timeout_s=config.timeout_s, complain=out.complain)
 
-    async def give(self, order: HaltOrder) -> Standing:
+    async def give(self, order: HaltOrder) -> InForce:
         """Write an order and the finding that tells of it; return it as it holds.
 
         Raises:
@@ -102,6 +102,6 @@ def halted_target(text: str, orders: Orders) -> str:
     raise not_found(f"{text} is not halted; {hint}")
 
 
-def shape(standing: Standing) -> dict[str, Any]:
+def shape(given: InForce) -> dict[str, Any]:
     """Return an order as JSON."""
-    return shapes.order(standing.order, standing.since_ms)
+    return shapes.order(given.order, given.since_ms)

@@ -71,10 +71,10 @@ class Acts:
     ) -> Shape:
         because, name = reason(asked["because"]), str(target)
         orders = await self._desk.read()
-        standing = orders.standing(name)
-        if standing is not None and halted:
-            return shapes.order(*standing)
-        if standing is None and not halted:
+        given = orders.in_force(name)
+        if given is not None and halted:
+            return shapes.order(*given)
+        if given is None and not halted:
             raise Missing(f"{name} is not halted")
         through = await self._desk.looked(name)
         order = orders.halts.next_order(

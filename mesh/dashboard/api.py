@@ -208,7 +208,7 @@ class Api:
             "lines_left_out": max(0, every - MAX_LINES) if len(lines) > MAX_LINES else 0,
             "halts": [
                 shapes.order(order, since_ms)
-                for order, since_ms in orders.standing()
+                for order, since_ms in orders.in_force()
                 if _covers(orders.halts, chain, order.target)
             ],
             "whole": chain.whole,
@@ -233,7 +233,7 @@ class Api:
 
     async def halts(self, _: Asked) -> Shape:
         """Answer what is halted."""
-        return {"items": [shapes.order(*own) for own in self.model.orders.standing()]}
+        return {"items": [shapes.order(*own) for own in self.model.orders.in_force()]}
 
     async def letters(self, asked: Asked) -> Shape:
         """Answer what could not be used."""

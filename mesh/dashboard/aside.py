@@ -138,7 +138,7 @@ class Orders:
         if self.halts.see(order):
             self.since_ms[order.target] = incoming.append_ms
 
-    def standing(self) -> list[tuple[HaltOrder, int]]:
+    def in_force(self) -> list[tuple[HaltOrder, int]]:
         """Return the orders that hold and since when, the newest first."""
         held = (own for own in self.halts.orders.values() if own.halted)
         found = [(own, self.since_ms[own.target]) for own in held]

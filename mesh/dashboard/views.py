@@ -232,7 +232,7 @@ def needs(model: Model) -> Shape:
     items += [
         _need("halt", f"{clip(order.target)} is halted: {clip(order.because)}", since_ms)
         | {"target": clip(order.target)}
-        for order, since_ms in model.orders.standing()
+        for order, since_ms in model.orders.in_force()
     ]
     items += [
         _need("contested", f"{clip(own.key)} has {own.candidates + 1} values", own.append_ms)

@@ -51,7 +51,7 @@ async def append(log: Log, place: Place, key: bytes, value: bytes, *, timeout_s:
     return answer
 
 
-class Standing(NamedTuple):
+class InForce(NamedTuple):
     """An order that holds, and when it was given."""
 
     order: HaltOrder
@@ -84,10 +84,10 @@ class Orders:
         if self.halts.see(order):
             self._since[order.target] = incoming.append_ms
 
-    def standing(self, target: str) -> Standing | None:
+    def in_force(self, target: str) -> InForce | None:
         """Return the order that halts a target, None while it is not halted."""
         order = self.halts.in_force(target)
-        return None if order is None else Standing(order, self._since[target])
+        return None if order is None else InForce(order, self._since[target])
 
     def since(self, target: str) -> int:
         """Return when the latest order for a target was given."""
@@ -97,11 +97,11 @@ class Orders:
         """Return what is halted."""
         return sorted(own.target for own in self.halts.orders.values() if own.halted)
 
-    def over(self, chronicle: Chronicle) -> list[Standing]:
+    def over(self, chronicle: Chronicle) -> list[InForce]:
         """Return the orders that cover open tasks of a workflow, each once."""
         found = (self.halts.covering(*own) for own in open_tasks(chronicle))
         targets = dict.fromkeys(order.target for order in found if order is not None)
-        return [own for own in map(self.standing, targets) if own is not None]
+        return [own for own in map(self.in_force, targets) if own is not None]
 
 
 def open_tasks(chronicle: Chronicle) -> Iterable[tuple[Any, str]]:
@@ -157,7 +157,7 @@ class OrderDesk:
         _, end = ends.get(audit_partition_of(parsed.name), (0, -1))
         return end
 
-    async def give(self, order: HaltOrder) -> Standing:
+    async def give(self, order: HaltOrder) -> InForce:
         """Write an order and the finding that tells of it; return what holds then.
 
         That is another one where somebody else ordered something for that target first.
@@ -177,12 +177,12 @@ class OrderDesk:
         latest = orders.halts.orders[order.target]
         if latest != order:
             await self._append(self._topic, key, encode_entry(latest))  # it must stand last
-            return Standing(latest, orders.since(order.target))
+            return InForce(latest, orders.since(order.target))
         target = target_of(order.target)
         name = target.name if target is not None else order.target
         finds = encode_entry(finding(order))
         await self._append(topics.incidents(self._mesh), name.encode(), finds)
-        return Standing(order, orders.since(order.target))
+        return InForce(order, orders.since(order.target))
 
     async def _append(self, topic: str, key: bytes, value: bytes) -> None:
         place = Place(topic, 0)

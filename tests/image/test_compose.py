@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from agents.procurement.demo import AGENTS
 from mesh.bootstrap import load_agents
+from mesh.wire.policies import parse
 from tests.e2e.conftest import ROOT
 from tests.image import compose
 
@@ -59,12 +61,30 @@ def test_each_procurement_agent_is_a_service_and_has_its_topics(composed: Any) -
 
 def test_who_waits_for_health_waits_for_a_check(composed: Any) -> None:
     services = composed["services"]
+    image = re.findall(r"^HEALTHCHECK .*", Path(ROOT, "Dockerfile").read_text(), re.MULTILINE)
+    assert image
     for name, own in services.items():
         needs = own.get("depends_on", {})
         for other, how in needs.items() if isinstance(needs, dict) else ():
             assert other in services, name
             if how["condition"] == "service_healthy":
-                assert "test" in services[other]["healthcheck"]
+                check = services[other].get("healthcheck")
+                if check is None and services[other]["image"] == "parley:local":
+                    check = {"test": image}  # it has the image's own
+                assert "test" in (check or {}), other
+
+
+def test_the_agents_wait_for_the_policy_and_that_for_who_judges_by_it(composed: Any) -> None:
+    services = composed["services"]
+    done = {"condition": "service_completed_successfully"}
+    agents = [own for own in services.values() if str(own.get("command", "")).startswith("run ")]
+    assert len(agents) == len(AGENTS)
+    assert [own for own in agents if own["depends_on"].get("policy") != done] == []
+    assert services["policy"]["depends_on"] == {"processor": {"condition": "service_healthy"}}
+    words = compose.words(services["policy"]["command"])
+    assert words[:2] == ["policy", "apply"]
+    assert Path(ROOT, words[2]).is_file()
+    assert parse(Path(ROOT, words[2]).read_text(), words[2]).rules().rules
 
 
 def test_our_own_processes_may_do_little(composed: Any) -> None:

@@ -51,6 +51,7 @@ def test_the_mesh_of_the_compose_file(image: Image, kafka: str, unique: str) -> 
     topics = ours.pop("topics")
     created = image.run(*compose.words(topics["command"]), **given(topics, kafka, unique))
     assert created.code == 0, created.err
+    policy = ours.pop("policy")
 
     # The dashboard's own port is this machine's here, and may be taken: any other does.
     ours["dashboard"]["command"] += " --port 0"
@@ -64,6 +65,9 @@ def test_the_mesh_of_the_compose_file(image: Image, kafka: str, unique: str) -> 
     for name, process in running.items():
         process.wait_for("health at ")
         assert image.healthy(**environs[name]).out == "ready\n", name
+    for _ in range(2):  # the second time there is nothing to do
+        applied = image.run(*compose.words(policy["command"]), **given(policy, kafka, unique))
+        assert applied.code == 0, applied.err
 
     # as `docker compose exec procurement-lead mesh ...` asks
     inside = environs["procurement-lead"]

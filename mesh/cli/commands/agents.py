@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mesh.core.registry import Card, Directory, Presence
     from mesh.core.standing import Latest
-    from mesh.runtime.orders import Orders, Standing
+    from mesh.runtime.orders import InForce, Orders
 
 EXAMPLES = """
 mesh agents
@@ -112,12 +112,12 @@ def _instances(directory: Directory, agent: str) -> list[tuple[Presence, int]]:
     return [(own, seen) for own, seen in directory.present() if own.agent == agent]
 
 
-def _halt(orders: Orders, agent: str) -> Standing | None:
-    return orders.standing(f"agent/{agent}")
+def _halt(orders: Orders, agent: str) -> InForce | None:
+    return orders.in_force(f"agent/{agent}")
 
 
 def _shape(
-    directory: Directory, card: Card, halt: Standing | None, known: Latest
+    directory: Directory, card: Card, halt: InForce | None, known: Latest
 ) -> dict[str, object]:
     from mesh.cli import halting, standings
     from mesh.telling import shapes
@@ -174,7 +174,7 @@ def _seen(times: list[int], now_ms: int) -> str:
 
 
 def _one(
-    directory: Directory, card: Card, now_ms: int, halt: Standing | None, known: Latest
+    directory: Directory, card: Card, now_ms: int, halt: InForce | None, known: Latest
 ) -> RenderableType:
     from rich.console import Group
     from rich.text import Text

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mesh.cli.reading import AuditReader
     from mesh.core.halts import HaltOrder, TargetKind
     from mesh.ports import Log
-    from mesh.runtime.orders import Orders, Standing
+    from mesh.runtime.orders import InForce, Orders
     from mesh.telling.story import Chronicle
 
 HALTS = """
@@ -85,13 +85,13 @@ async def _halt(
         name = await _known(session, log, kind, name, force=force)
         desk, target = Desk(log, config, out), str(Target(kind, name))
         orders = await desk.read()
-        standing = orders.standing(target)
-        if standing is None:
+        given = orders.in_force(target)
+        if given is None:
             through = await desk.looked(target)
-            standing = await desk.give(_next(orders, target, because, through, halted=True))
+            given = await desk.give(_next(orders, target, because, through, halted=True))
         else:
-            out.say(f"{target} is {standing}; nothing was ordered")
-        await _tell(session, log, standing)
+            out.say(f"{target} is {given}; nothing was ordered")
+        await _tell(session, log, given)
 
 
 async def _lift(session: Session, text: str, because: str) -> None:
@@ -136,7 +136,7 @@ async def _known(session: Session, log: Log, kind: TargetKind, name: str, *, for
         return name
 
 
-async def _tell(session: Session, log: Log, standing: Standing) -> None:
+async def _tell(session: Session, log: Log, given: InForce) -> None:
     from mesh.cli.halting import covered, shape
     from mesh.cli.reading import AuditReader
     from mesh.telling import words
@@ -144,18 +144,18 @@ async def _tell(session: Session, log: Log, standing: Standing) -> None:
     config, out = session.config(), session.out
     reader = AuditReader(log, config, out)
     async with out.waiting(reader.progress):
-        count = covered(await _chronicles(reader, standing), standing.order)
-    order = standing.order
+        count = covered(await _chronicles(reader, given), given.order)
+    order = given.order
     does = "is halted" if order.halted else "is lifted"
     text = f"{order.target} {does}; it covers {words.plural(count, 'open task')}"
-    out.data(shape(standing) | {"open_tasks": count}, lambda: text)
+    out.data(shape(given) | {"open_tasks": count}, lambda: text)
 
 
-async def _chronicles(reader: AuditReader, standing: Standing) -> list[Chronicle]:
+async def _chronicles(reader: AuditReader, given: InForce) -> list[Chronicle]:
     from mesh.core.halts import TargetKind, target_of
     from mesh.core.ids import audit_partition_of
 
-    target = target_of(standing.order.target)
+    target = target_of(given.order.target)
     if target is not None and target.kind is TargetKind.WORKFLOW:
         partition = audit_partition_of(target.name)
         there = partition in await reader.ends()

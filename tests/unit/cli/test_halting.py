@@ -9,7 +9,7 @@ from mesh.cli.halting import check_name, covered, halted_target, shape
 from mesh.core.halts import HaltOrder, TargetKind
 from mesh.core.registry import Directory
 from mesh.ports import Incoming
-from mesh.runtime.orders import Orders, Standing
+from mesh.runtime.orders import InForce, Orders
 from mesh.telling.story import Chronicle
 from mesh.wire.entries import encode_entry
 from tests.unit.cli.conftest import Recorded
@@ -43,20 +43,20 @@ def chronicle(recorded: Recorded, item: str) -> Chronicle:
 
 
 def test_an_order_in_words_says_who_why_and_since_when() -> None:
-    standing = Standing(ORDER, 1_000)
-    assert str(standing) == "halted by eve because stock-taking, since 1970-01-01T00:00:01.000Z"
+    given = InForce(ORDER, 1_000)
+    assert str(given) == "halted by eve because stock-taking, since 1970-01-01T00:00:01.000Z"
     lifted = replace(ORDER, halted=False, person="", detector="loop")
-    assert str(Standing(lifted, 0)).startswith("lifted by detector loop because")
-    assert shape(standing)["since"] == "1970-01-01T00:00:01.000Z"
+    assert str(InForce(lifted, 0)).startswith("lifted by detector loop because")
+    assert shape(given)["since"] == "1970-01-01T00:00:01.000Z"
 
 
 def test_what_is_lifted_stands_no_more() -> None:
     late = replace(ORDER, because="late")
     orders = read(ORDER, late)
-    assert orders.standing(ORDER.target) == Standing(ORDER, 1_000)
+    assert orders.in_force(ORDER.target) == InForce(ORDER, 1_000)
     assert orders.targets() == [ORDER.target]
     orders = read(ORDER, replace(ORDER, halted=False, number=2))
-    assert orders.standing(ORDER.target) is None
+    assert orders.in_force(ORDER.target) is None
     assert (orders.targets(), orders.since(ORDER.target)) == ([], 1_001)
     assert repr(orders) == "Orders(Halts([] of 1))"
 

@@ -71,7 +71,7 @@ async def test_a_workflow_and_a_capability_are_halted(
             assert halt["target"] == target
         api = asker.dashboard.api
         assert api is not None
-        await until(lambda: len(api.model.orders.standing()) == 3)
+        await until(lambda: len(api.model.orders.in_force()) == 3)
         chain = await asker.get(f"/workflows/{workflow}")
         assert len(chain["halts"]) >= 1
 

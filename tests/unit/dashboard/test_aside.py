@@ -64,10 +64,10 @@ def test_of_two_orders_the_first_of_a_number_holds() -> None:
     orders.add(incoming(order(1, halted=True), 0))
     orders.add(incoming(order(1, halted=False), 1))
     orders.add(incoming(b"garbage"))
-    [(standing, since_ms)] = orders.standing()
+    [(standing, since_ms)] = orders.in_force()
     assert (standing.halted, since_ms, orders.unreadable) == (True, 1_000, 1)
     orders.add(incoming(order(2, halted=False), 2))
-    assert orders.standing() == []
+    assert orders.in_force() == []
 
 
 def entry(key: str, version: int, *, value: bytes | None = b"1") -> bytes:
