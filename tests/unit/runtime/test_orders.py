@@ -34,7 +34,7 @@ async def test_an_order_is_read_back_and_told() -> None:
     [finding] = [decode_incident(own.value) for own in broker.records("m.incidents")]
     assert "ada: wrong" in finding.text
     assert (await desk.give(second)).order == first, "the first in the log holds"
-    standing = (await desk.read()).standing("agent/ann")
+    standing = (await desk.read()).in_force("agent/ann")
     assert standing is not None
     assert "halted by ada because wrong" in str(standing)
     assert await desk.looked("workflow/0-a") == 0
