@@ -47,7 +47,7 @@ async def test_a_halt_and_its_lifting_are_events_with_the_persons_name(
         assert again == halt
         api = asker.dashboard.api
         assert api is not None
-        await until(api.model.orders.standing)
+        await until(api.model.orders.in_force)
         assert [own["target"] for own in (await asker.get("/halts"))["items"]] == ["agent/ann"]
         kinds = {own["kind"] for own in (await asker.get("/now"))["needs"]["items"]}
         assert "halt" in kinds
