@@ -152,6 +152,9 @@ bench: $(STAMP) ## the goals of docs/performance.md, beside bare confluent-kafka
 bench-dashboard: $(STAMP) ## what the dashboard folds, keeps and costs, without a broker
 	@$(BIN)/python -m bench.dashboard
 
+bench-page: $(STAMP) ## what the dashboard's page costs a browser; needs Chromium (ARGS="--facts 100000")
+	@$(BIN)/python -m bench.page $(ARGS)
+
 demo: $(STAMP) ## procurement on the embedded broker (ARGS="--broker kafka ...")
 	@$(BIN)/mesh dev --example procurement $(ARGS)
 

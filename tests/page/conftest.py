@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from mesh.dashboard.server import Dashboard, Plan
 from mesh.transport.memory import MemoryBroker, MemoryLog
@@ -112,13 +112,18 @@ class Served:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip(f"no browser here: {HOW_TO_GET_CHROMIUM}")
-    root = () if os.geteuid() else ("--no-sandbox",)
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*ARGUMENTS, *root], timeout=60_000
-        )
-        yield launched
-        launched.close()
+        own = launched(playwright)
+        yield own
+        own.close()
+
+
+def launched(playwright: Playwright) -> Browser:
+    """Start Chromium; who is root has no sandbox."""
+    root = () if os.geteuid() else ("--no-sandbox",)
+    return playwright.chromium.launch(
+        executable_path=CHROMIUM, args=[*ARGUMENTS, *root], timeout=60_000
+    )
 
 
 class Viewer:

@@ -35,8 +35,9 @@ export function Chain() {
   const { workflow, view = "story" } = place.value.params;
   const news = useNews(workflow);
   const asked = useAsked(workflow ? `/workflows/${encodeURIComponent(workflow)}` : "", {}, [news, resets, changed.halts]);
+  const shown = useMemo(() => asked.data && html`<${Told} data=${asked.data} view=${view} />`, [asked.data, view]);
   if (!workflow) return html`<${Heading}>No workflow is named<//><p><a href="/tasks">Choose one among the tasks</a></p>`;
-  return html`<${Asked} of=${asked}>${(data) => html`<${Told} data=${data} view=${view} />`}<//>`;
+  return html`<${Asked} of=${asked}>${() => shown}<//>`;
 }
 
 // Moves when there are facts of this workflow. The server's rows say when: one word for each change.

@@ -25,8 +25,10 @@ export function Map() {
   const { params } = place.value;
   const minutes = params.minutes ?? "60";
   const asked = useAsked("/map", { minutes }, [pulse, resets, changed.registry, changed.halts], REFRESH_MS);
+  // The same element again is not drawn again: there may be a hundred lines, and news five times a second.
+  const shown = useMemo(() => asked.data && html`<${Shown} data=${asked.data} list=${params.view === "list"} chosen=${params.agent} />`, [asked.data, params.view, params.agent]);
   return html`<${Heading} aside=${html`<div class="filters"><${Views} name="view" label="Shown as" options=${[["map", "Map"], ["list", "List"]]} /><${Select} name="minutes" label="Window" options=${WINDOWS} fallback="60" /></div>`}>Map<//>
-    <${Asked} of=${asked}>${(data) => html`<${Shown} data=${data} list=${params.view === "list"} chosen=${params.agent} />`}<//>`;
+    <${Asked} of=${asked}>${() => shown}<//>`;
 }
 
 function Shown({ data, list, chosen }) {
