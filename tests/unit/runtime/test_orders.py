@@ -9,8 +9,16 @@ from mesh.errors import WrongTopic
 from mesh.ports import Place, TopicPlan
 from mesh.runtime.orders import OrderDesk, ask_to_cancel
 from mesh.transport.memory import MemoryBroker, MemoryLog
+from mesh.wire import entries, messages
 from mesh.wire.entries import decode_incident
 from mesh.wire.messages import decode_envelope
+
+
+@pytest.fixture(autouse=True)
+def _schemas() -> None:
+    """Read the schemas, which are files, before there is a loop to hold."""
+    entries.codecs()
+    messages.codecs()
 
 
 async def opened(*names: str) -> tuple[MemoryBroker, MemoryLog, OrderDesk, list[str]]:
