@@ -85,7 +85,7 @@ def test_a_killed_workers_task_goes_on(office: Shell, until: Until) -> None:
     }
     assert of["mesh_tasks_ended_total", "completed"] == "1.0"
     assert of["mesh_awards_total", "died"] == "1.0"
-    assert of["mesh_steps_replayed_total",] == "2.0"
+    assert float(of["mesh_steps_replayed_total",]) >= 2, "the first two were finished for sure"
     assert office.run("why", workflow, "-q").code == 0
     with_code = [word for target in TARGETS for word in ("--with", target)]
     assert office.run("replay", "--all", *with_code, "-q").code == 0

@@ -67,7 +67,8 @@ class Plan:
         assert len({key for (key,) in keys}) == steps
         child = self.marks("child")
         opened = [o for o in story.children(submitted.workflow, "work.slow") if o.task in child]
-        assert len(child) == len(opened) == 1
+        # whose worker loses its short lease on a busy machine runs again, as the same child
+        assert len(set(child)) == len(opened) == 1
         assert len(story.awards(child[0])) == 1
         settled = [fact.spent.micro_usd for fact in self.finished(submitted)]
         assert settled == [10_000] * steps
