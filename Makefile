@@ -90,7 +90,7 @@ rules: $(STAMP)
 	$(SAY) "== house rules"
 	@$(BIN)/python -m pytest -q $(wildcard tests/test_tidy.py tests/test_exports.py tests/test_schemas.py tests/test_docs.py)
 
-test: test-core test-fast test-slow test-kafka wheel-test image-check helm-check ## every test: core, fast, slow, real Kafka (needs java and mvn; else says so), built wheel, image, chart
+test: test-core test-fast test-slow test-page test-kafka wheel-test image-check helm-check ## every test: core, fast, slow, the page in Chromium, real Kafka (needs java and mvn; else says so), built wheel, image, chart
 	$(SAY) "== make test: passed"
 
 # Coverage is asked of core and wire, and of their own tests: what only a whole mesh reaches is not tested there.
@@ -109,12 +109,17 @@ test-fast: $(STAMP) ## the other tests of seconds, in memory and on the embedded
 
 test-slow: $(STAMP) ## simulator seeds, guards, the command in subprocesses
 	$(SAY) "== slow tests: simulator seeds, guards, the command in subprocesses"
-	@$(BIN)/python -m pytest -m "slow and not broker and not shipped" $(or $(ARGS),$(PAIRED) worksteal)
+	@$(BIN)/python -m pytest -m "slow and not broker and not shipped and not browser" $(or $(ARGS),$(PAIRED) worksteal)
+
+# By themselves: the browser's driver runs a loop of its own in the process of the tests.
+test-page: $(STAMP) ## the dashboard's page in Chromium, over logs and over real meshes
+	$(SAY) "== the page, in Chromium"
+	@$(BIN)/python -m pytest -m browser $(or $(ARGS),tests/page)
 
 # Whether a missing broker skips or fails is decided by --kafka (tests/conftest.py): `require` under CI.
 test-kafka: $(STAMP) ## every test on real Kafka: the contract, killed processes, foreign clients, the command
 	$(SAY) "== tests on real Kafka"
-	@$(BIN)/python -m pytest -m "broker and not shipped" $(or $(ARGS),$(PAIRED) loadfile)
+	@$(BIN)/python -m pytest -m "broker and not shipped and not browser" $(or $(ARGS),$(PAIRED) loadfile)
 
 # The tree's own mesh/ is out of reach there: what passes was in the wheel.
 wheel-test: build ## smoke tests on the built wheel, from another directory

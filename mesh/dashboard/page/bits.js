@@ -2,7 +2,7 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./dom.js";
 import { clock, count, money, plain, plural, sum } from "./format.js";
-import { go, narrow, place, record } from "./place.js";
+import { go, greet, narrow, place, record } from "./place.js";
 
 // --- texts
 
@@ -53,7 +53,11 @@ export function Asked({ of, children }) {
   return html`${problem && html`<${Problem} problem=${problem} />`}${children(data)}`;
 }
 
-export const Heading = ({ children, aside }) => html`<header class="heading"><h1 tabindex="-1">${children}</h1>${aside}</header>`;
+export function Heading({ children, aside }) {
+  const own = useRef(null);
+  useEffect(() => greet(own.current), []);
+  return html`<header class="heading"><h1 tabindex="-1" ref=${own}>${children}</h1>${aside}</header>`;
+}
 
 export const Panel = ({ title, aside, class: name = "", children }) => {
   const id = `p-${title.toLowerCase().replace(/\W+/g, "-")}`;
@@ -121,7 +125,7 @@ export function Rows({ label, columns, total, get, need, to, height = 44, of = "
   const box = useRef(null);
   const [sight, setSight] = useState({ top: 0, tall: 600 });
   const [active, setActive] = useState(0);
-  const wanted = useRef(false);
+  const wanted = useRef(-1); // the row to focus once it is there: an effect of an earlier drawing may come first
   useLayoutEffect(() => {
     const own = box.current;
     const look = () => {
@@ -141,9 +145,10 @@ export function Rows({ label, columns, total, get, need, to, height = 44, of = "
   const last = Math.min(total, Math.ceil((sight.top + sight.tall) / height) + BEYOND);
   useEffect(() => { if (last > first) need?.(first, last); }, [first, last, of]);
   useEffect(() => {
-    if (!wanted.current) return;
-    wanted.current = false;
-    box.current.querySelector(`[data-index="${active}"]`)?.focus({ preventScroll: true });
+    const row = wanted.current < 0 ? null : box.current.querySelector(`[data-index="${wanted.current}"]`);
+    if (!row) return;
+    wanted.current = -1;
+    row.focus({ preventScroll: true });
   });
   const move = (next) => {
     const own = box.current;
@@ -151,7 +156,7 @@ export function Rows({ label, columns, total, get, need, to, height = 44, of = "
     const head = own.querySelector("[role=rowgroup]").offsetHeight;
     if (index * height < own.scrollTop) own.scrollTop = index * height;
     else if ((index + 1) * height > own.scrollTop + own.clientHeight - head) own.scrollTop = (index + 1) * height - own.clientHeight + head;
-    wanted.current = true;
+    wanted.current = index;
     setActive(index);
     setSight({ top: own.scrollTop, tall: own.clientHeight });
   };

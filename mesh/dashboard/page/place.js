@@ -27,12 +27,22 @@ export function narrow(changes) {
   place.value = read();
 }
 
-// Who uses a keyboard or a screen reader is taken to the heading of the new page.
+// Who uses a keyboard or a screen reader is taken to the heading of the new page, which may come
+// later than the page does; who has gone on by then is left alone.
+let arriving = false;
+
 function arrive() {
+  arriving = true;
   requestAnimationFrame(() => {
     scrollTo(0, 0);
-    document.querySelector("h1")?.focus({ preventScroll: true });
+    greet(document.querySelector("h1"), true);
   });
+}
+
+export function greet(heading, atOnce = false) {
+  if (!arriving || !heading) return;
+  arriving = false;
+  if (atOnce || document.activeElement === document.body) heading.focus({ preventScroll: true });
 }
 
 export const chain = (workflow, params = {}) => address("/chain", { workflow, ...params });

