@@ -7,6 +7,7 @@ else of which there is no end. Times are in seconds, money in millionths of a do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import accumulate, groupby
 from typing import Final, NamedTuple
 
@@ -297,18 +298,9 @@ class _Collected(Collector):
         return ()
 
 
-def _counter(sample: Sample) -> Metric:
+def _plain(made: type[CounterMetricFamily | GaugeMetricFamily], sample: Sample) -> Metric:
     family = sample.family
-    metric = CounterMetricFamily(family.name, family.meaning, labels=family.labels)
-    for labels, value in sample.values:
-        assert not isinstance(value, Distribution), family.name
-        metric.add_metric(labels, value)
-    return metric
-
-
-def _gauge(sample: Sample) -> Metric:
-    family = sample.family
-    metric = GaugeMetricFamily(family.name, family.meaning, labels=family.labels)
+    metric = made(family.name, family.meaning, labels=family.labels)
     for labels, value in sample.values:
         assert not isinstance(value, Distribution), family.name
         metric.add_metric(labels, value)
@@ -327,7 +319,7 @@ def _histogram(sample: Sample) -> Metric:
 
 
 _MAKERS: Final[Mapping[str, Callable[[Sample], Metric]]] = {
-    COUNTER: _counter,
-    GAUGE: _gauge,
+    COUNTER: partial(_plain, CounterMetricFamily),
+    GAUGE: partial(_plain, GaugeMetricFamily),
     HISTOGRAM: _histogram,
 }
